@@ -1,0 +1,1 @@
+"""CloneBench and speed measurements: Soundalike and its peers in one run."""

@@ -1,0 +1,1 @@
+"""Ears: arrays in, numbers out. Knows nothing of Kafka, Beam or SQL."""

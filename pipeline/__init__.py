@@ -1,0 +1,1 @@
+"""The way of an upload: events in, one Beam graph, verdicts out."""

@@ -1,0 +1,1 @@
+"""People: the desk where reviewers decide."""
