@@ -1,0 +1,254 @@
+"""The whole training recipe of the embedder, top to bottom.
+
+Two crops of the same second, one as it is and one as the world leaves it (`classifiers.augment`),
+are pulled together, all other crops of the batch are pushed away (NT-Xent: Chen et al. 2020; for
+audio fingerprints: Chang et al. 2021). Crops of one track that already look alike are not pushed
+apart: music repeats itself. The weights that are kept are an exponential moving average, so that the
+learning rate can stay constant and every run can continue the one before.
+
+    soundalike train embedder --corpus runs/corpora --out runs/embedder --hours 2
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from classifiers.augment import (
+    CONTEXT_FRAMES,
+    Augmentation,
+    degrade,
+    draw_shift_bands,
+    draw_tempo,
+    uniform,
+    warp,
+)
+from classifiers.embedder import WINDOW_FRAMES, EmbedderConfig, EmbedderModel
+from classifiers.spectrogram import FRAME_RATE_HZ
+from classifiers.spectrogram_store import StoredTrack, dequantise, load_store
+
+SOURCE_FRAMES = 260
+"""Frames cut around each chosen second: (context + window) * fastest tempo + jitter fit in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Every number of a training run."""
+
+    pairs: int = 192
+    windows_per_track: int = 2
+    temperature: float = 0.05
+    learning_rate: float = 6e-4
+    weight_decay: float = 0.02
+    warmup_steps: int = 150
+    gradient_clip: float = 1.0
+    average_decay: float = 0.995
+    same_track_limit: float = 0.6
+    """Cosine above which two crops of one track count as a repetition, not as a negative."""
+    augmentation: Augmentation = Augmentation()
+
+
+def sample_sources(
+    tracks: list[StoredTrack], weights: Tensor, recipe: Recipe, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    """Cut `pairs` stretches: float32 dB [pairs, BANDS, SOURCE_FRAMES] and the track number of each [pairs]."""
+    count = recipe.pairs // recipe.windows_per_track
+    chosen = torch.multinomial(weights, count, replacement=len(tracks) < count, generator=generator)
+    cuts, owners = [], []
+    for number in chosen.tolist():
+        levels = tracks[number].levels
+        for _ in range(recipe.windows_per_track):
+            start = int(torch.randint(0, levels.shape[0] - SOURCE_FRAMES, (1,), generator=generator))
+            cuts.append(np.array(levels[start : start + SOURCE_FRAMES]))
+            owners.append(number)
+    stacked = torch.from_numpy(np.stack(cuts)).transpose(1, 2)
+    return dequantise(stacked), torch.tensor(owners)
+
+
+def make_pairs(sources_db: Tensor, settings: Augmentation, generator: Generator) -> tuple[Tensor, Tensor]:
+    """References as they are, queries degraded: both dB [pairs, VIEW_BANDS, WINDOW_FRAMES]."""
+    count, _, frames = sources_db.shape
+    span = CONTEXT_FRAMES + WINDOW_FRAMES
+    centre = frames / 2.0 + CONTEXT_FRAMES / 2.0
+    still = torch.zeros(count)
+    reference = warp(
+        sources_db,
+        start_frames=torch.full((count,), centre - WINDOW_FRAMES / 2.0),
+        tempo=torch.ones(count),
+        shift_bands=still,
+        frames=WINDOW_FRAMES,
+    )
+    tempo = draw_tempo(count, settings, generator)
+    jitter = uniform(count, -settings.jitter_s, settings.jitter_s, generator) * FRAME_RATE_HZ
+    # The windows' centres coincide but for the jitter; the context comes before them.
+    start = centre + jitter - tempo * (WINDOW_FRAMES / 2.0 + CONTEXT_FRAMES)
+    shift = draw_shift_bands(count, settings, generator)
+    query = warp(sources_db, start_frames=start, tempo=tempo, shift_bands=shift, frames=span)
+    power = degrade(10.0 ** (query / 10.0), settings, generator)[:, :, CONTEXT_FRAMES:]
+    return reference, 10.0 * torch.log10(power.clamp_min(1e-10))
+
+
+def contrastive_loss(references: Tensor, queries: Tensor, owners: Tensor, recipe: Recipe) -> Tensor:
+    """NT-Xent in both directions, repetitions within a track left out of the negatives."""
+    both = torch.cat([references, queries])
+    similarity = both @ both.T
+    count = len(references)
+    partner = torch.cat([torch.arange(count, 2 * count), torch.arange(count)]).to(both.device)
+    same_track = (owners[:, None] == owners[None, :]).to(both.device)
+    alike = same_track & ((references @ references.T).detach() > recipe.same_track_limit)
+    ignored = alike.repeat(2, 2)
+    rows = torch.arange(2 * count, device=both.device)
+    ignored[rows, partner] = False
+    ignored[rows, rows] = True
+    logits = (similarity / recipe.temperature).masked_fill(ignored, float("-inf"))
+    return functional.cross_entropy(logits, partner)
+
+
+@torch.no_grad()
+def tune_score(model: EmbedderModel, batches: list[tuple[Tensor, Tensor]]) -> float:
+    """Share of degraded crops of unheard music whose nearest reference is the right one."""
+    model.eval()
+    references = torch.cat([embed_batch(model, reference) for reference, _ in batches])
+    queries = torch.cat([embed_batch(model, query) for _, query in batches])
+    hits = (queries @ references.T).argmax(dim=1) == torch.arange(len(queries), device=queries.device)
+    model.train()
+    return float(hits.float().mean())
+
+
+def embed_batch(model: EmbedderModel, power_db: Tensor) -> Tensor:
+    device = model.device
+    with torch.autocast(device.type, dtype=torch.bfloat16):
+        result: Tensor = model(power_db.to(device))
+    return result
+
+
+def train(
+    *,
+    corpus: Path,
+    out: Path,
+    hours: float,
+    seed: int = 1,
+    recipe: Recipe | None = None,
+    report: Callable[[dict[str, float]], None] = lambda _: None,
+    preparing: Callable[[int, int, str], None] | None = None,
+) -> Path:
+    """Train for `hours` of wall time, continuing the checkpoint in `out` when there is one.
+
+    corpus: folder with tracks.csv (columns path, package, sha256, split). Returns the folder of the
+    best weights by `tune_score`. Raises SoundalikeError subclasses for unreadable music.
+    """
+    recipe = recipe or Recipe()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    tracks = [
+        track
+        for track in load_store(corpus, "train", out / "spectrograms", progress=preparing)
+        if len(track.levels) > 2 * SOURCE_FRAMES
+    ]
+    tune = [
+        track
+        for track in load_store(corpus, "tune", out / "spectrograms", progress=preparing)
+        if len(track.levels) > 2 * SOURCE_FRAMES
+    ]
+    # Long tracks hold more music, but not in proportion: they repeat themselves.
+    weights = torch.tensor([float(len(track.levels)) for track in tracks]).sqrt()
+    tune_weights = torch.tensor([float(len(track.levels)) for track in tune]).sqrt()
+
+    torch.manual_seed(seed)
+    model = EmbedderModel(EmbedderConfig()).to(device)
+    average = deepcopy(model)
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)
+    )
+    step, best = 0, 0.0
+    checkpoint = out / "checkpoint.pt"
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True, map_location=device)
+        model.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        step, best = int(state["step"]), float(state["best"])
+
+    fixed = Generator().manual_seed(7)
+    tune_recipe = Recipe(pairs=128, windows_per_track=2 if len(tune) >= 64 else 4)
+    tune_batches = [
+        make_pairs(sample_sources(tune, tune_weights, tune_recipe, fixed)[0], recipe.augmentation, fixed)
+        for _ in range(8)
+    ]
+
+    deadline = time.monotonic() + hours * 3600.0
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "recipe.json").write_text(json.dumps({"seed": seed, **asdict(recipe)}, indent=1))
+    smoothed = 0.0
+    while time.monotonic() < deadline:
+        # Each step draws from its own generator: a resumed run continues the same sequence.
+        generator = Generator().manual_seed(seed * 1_000_003 + step)
+        sources, owners = sample_sources(tracks, weights, recipe, generator)
+        reference, query = make_pairs(sources, recipe.augmentation, generator)
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.learning_rate * min(1.0, (step + 1) / recipe.warmup_steps)
+        embedded = embed_batch(model, torch.cat([reference, query]))
+        half = len(reference)
+        loss = contrastive_loss(embedded[:half], embedded[half:], owners, recipe)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.gradient_clip)
+        optimiser.step()
+        step += 1
+        decay = min(recipe.average_decay, step / (step + 10.0))
+        with torch.no_grad():
+            for kept, current in zip(average.parameters(), model.parameters(), strict=True):
+                kept.lerp_(current, 1.0 - decay)
+        smoothed = loss.item() if step == 1 else 0.95 * smoothed + 0.05 * loss.item()
+        figures = {"step": float(step), "loss": loss.item(), "smoothed_loss": smoothed}
+        if step % 100 == 0:
+            score = tune_score(average, tune_batches)
+            figures["tune_top1"] = score
+            if score > best:
+                best = score
+                average.save_pretrained(out / "best")
+            _append(out / "curve.csv", {**figures, "seconds": time.time()})
+            _save(checkpoint, model, average, optimiser, step, best)
+        report(figures)
+    _save(checkpoint, model, average, optimiser, step, best)
+    return out / "best"
+
+
+def _save(
+    path: Path,
+    model: EmbedderModel,
+    average: EmbedderModel,
+    optimiser: torch.optim.Optimizer,
+    step: int,
+    best: float,
+) -> None:
+    part = path.with_suffix(".part")
+    torch.save(
+        {
+            "model": model.state_dict(),
+            "average": average.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "step": step,
+            "best": best,
+        },
+        part,
+    )
+    part.rename(path)
+
+
+def _append(path: Path, figures: dict[str, float]) -> None:
+    new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(figures))
+        if new:
+            writer.writeheader()
+        writer.writerow(figures)
