@@ -39,7 +39,9 @@ class AudioFacts(Document):
     sample_rate_hz: int | None = None
     channels: int | None = None
     duration_s: Seconds | None = None
-    loudness_lufs: float | None = Field(None, description="Integrated loudness, ITU-R BS.1770-4; null below the gate")
+    loudness_lufs: float | None = Field(
+        None, description="Integrated loudness, ITU-R BS.1770-4; null below the gate"
+    )
 
 
 class Match(Document):
@@ -56,7 +58,9 @@ class Match(Document):
     tempo_ratio: float = Field(gt=0.0, description="query tempo over reference tempo")
     coverage: Share = Field(description="matched seconds over upload seconds")
     score: float
-    false_positive_rate: Share = Field(description="calibrated share of unrelated uploads that reach this score")
+    false_positive_rate: Share = Field(
+        description="calibrated share of unrelated uploads that reach this score"
+    )
 
 
 class Segment(Document):
@@ -83,7 +87,7 @@ class Provenance(Document):
 
 
 class AiAssessment(Document):
-    """Is it machine-made? `known` is false, and `probability` null, when the detector has no ground to speak."""
+    """Is it machine-made? Without ground to speak, `known` is false and `probability` null."""
 
     probability: Share | None = None
     low: Share | None = None
