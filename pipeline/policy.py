@@ -1,0 +1,270 @@
+"""The policy: from what was found in an upload to one verdict, the rule that fired and a sentence of why.
+
+Pure: no clock, no catalog, no I/O. `RULES` is read from top to bottom and the first rule that fires wins,
+so the order of the list *is* the policy. Silence means deny: a match without an explicit allow for the use
+is unlicensed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from pipeline.events import AiDisclosure, Upload
+from pipeline.evidence import AiAssessment, ConsentFinding, Match, PolicyRef, Verdict
+from soundalike.errors import AudioError
+
+Use = Literal["ai_derivative", "verbatim_use"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """The thresholds of the judgement. Two policies with the same `hash` judge alike.
+
+    version: of the rules below; raised whenever a rule or their order changes.
+    max_false_positive_rate: a match above it does not count. One unrelated upload in a hundred is the
+        working point at which the recogniser is measured; lower it where reviewers are few.
+    min_matched_s: a track must be matched for so long in all. A shorter match rests on hardly more than one
+        window of the recogniser and has no alignment to stand on.
+    min_ai_probability: the lower bound of the detector's interval from which an upload counts as
+        machine-made.
+    """
+
+    version: str = "1"
+    max_false_positive_rate: float = 0.01
+    min_matched_s: float = 3.0
+    min_ai_probability: float = 0.9
+
+    @property
+    def hash(self) -> str:
+        """sha256 over the canonical JSON of all fields."""
+        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def reference(self) -> PolicyRef:
+        return PolicyRef(version=self.version, hash=self.hash)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """Everything that a rule may look at.
+
+    matches: only those that count (`counted`).
+    consent: findings for the counted tracks and this upload's use (`use_of`).
+    own_tracks: ids of the matched tracks for all of whose rightsholders the uploader speaks.
+    undecodable: why there is nothing to judge, or None.
+    """
+
+    upload: Upload
+    matches: tuple[Match, ...] = ()
+    ai: AiAssessment = field(default_factory=AiAssessment)
+    consent: tuple[ConsentFinding, ...] = ()
+    own_tracks: frozenset[str] = frozenset()
+    undecodable: AudioError | None = None
+    policy: Policy = field(default_factory=Policy)
+
+    @cached_property
+    def use(self) -> Use:
+        return use_of(self.upload.ai_disclosure, self.ai, policy=self.policy)
+
+    @cached_property
+    def tracks(self) -> tuple[str, ...]:
+        """Ids of the matched tracks, best match first."""
+        return tuple(dict.fromkeys(match.track_id for match in self.matches))
+
+    def allowed(self, track_id: str) -> bool:
+        """Every rightsholder of the track allows this use; nobody recorded, or nothing said, is a no."""
+        findings = [f for f in self.consent if f.track_id == track_id and f.use == self.use]
+        return bool(findings) and all(finding.decision == "allow" for finding in findings)
+
+    @cached_property
+    def denied_tracks(self) -> tuple[str, ...]:
+        return tuple(t for t in self.tracks if t not in self.own_tracks and not self.allowed(t))
+
+    @cached_property
+    def licensed_tracks(self) -> tuple[str, ...]:
+        return tuple(t for t in self.tracks if t not in self.own_tracks and self.allowed(t))
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    verdict: Verdict
+    rule: str
+    reason: str
+
+
+Rule = Callable[[Case], Judgement | None]
+
+
+def counted(matches: tuple[Match, ...], *, policy: Policy) -> tuple[Match, ...]:
+    """The matches that may decide anything, in their order.
+
+    The seconds are summed per track: a recording cut into small pieces counts as much as one long quote.
+    """
+    sure = [match for match in matches if match.false_positive_rate <= policy.max_false_positive_rate]
+    matched_s: dict[str, float] = {}
+    for match in sure:
+        matched_s[match.track_id] = (
+            matched_s.get(match.track_id, 0.0) + match.query_end_s - match.query_start_s
+        )
+    return tuple(match for match in sure if matched_s[match.track_id] >= policy.min_matched_s)
+
+
+def disclosed_as_ai(disclosure: AiDisclosure) -> bool:
+    """The uploader says that a machine sang or played. AI in post-production alone makes no derivative."""
+    return bool(disclosure.vocals) or bool(disclosure.instruments)
+
+
+def detected_as_ai(ai: AiAssessment, *, policy: Policy) -> bool:
+    """The detector has ground to speak, and even the low end of its interval is high."""
+    return ai.known and ai.low is not None and ai.low >= policy.min_ai_probability
+
+
+def use_of(disclosure: AiDisclosure, ai: AiAssessment, *, policy: Policy) -> Use:
+    """What the upload does with a recording it reuses: the consent that has to be asked for."""
+    made_by_ai = disclosed_as_ai(disclosure) or detected_as_ai(ai, policy=policy)
+    return "ai_derivative" if made_by_ai else "verbatim_use"
+
+
+def undecodable(case: Case) -> Judgement | None:
+    """There is no audio to judge. Never guessed, never dropped."""
+    if case.undecodable is None:
+        return None
+    return Judgement(Verdict.UNDECODABLE, "undecodable", f"The audio can't be judged: {case.undecodable}")
+
+
+def own_upload(case: Case) -> Judgement | None:
+    """Everything that is reused belongs to the uploader."""
+    if not case.tracks or any(track not in case.own_tracks for track in case.tracks):
+        return None
+    return Judgement(
+        Verdict.CLEAR,
+        "own_upload",
+        f"{_reuse(case, case.tracks)}; the account {case.upload.uploader} speaks for its rightsholders.",
+    )
+
+
+def licensed(case: Case) -> Judgement | None:
+    """Everything that is reused is allowed for this use, or the uploader's own; one denial stops it."""
+    if not case.licensed_tracks or case.denied_tracks:
+        return None
+    terms = ", ".join(_consent_sentences(case, case.licensed_tracks[0]))
+    return Judgement(Verdict.LICENSED, "licensed", f"{_reuse(case, case.licensed_tracks)}; {terms}.")
+
+
+def unlicensed_ai_derivative(case: Case) -> Judgement | None:
+    """Machine-made, and it reuses a recording whose rightsholder did not agree to that."""
+    if not case.denied_tracks or case.use != "ai_derivative":
+        return None
+    by = "the uploader's disclosure" if disclosed_as_ai(case.upload.ai_disclosure) else "the detector"
+    terms = ", ".join(_consent_sentences(case, case.denied_tracks[0]))
+    return Judgement(
+        Verdict.FLAGGED,
+        "unlicensed_ai_derivative",
+        f"Machine-made according to {by}. {_reuse(case, case.denied_tracks)}; {terms}.",
+    )
+
+
+def unlicensed_use(case: Case) -> Judgement | None:
+    """A recording is reused, as it is or edited, without a licence."""
+    if not case.denied_tracks:
+        return None
+    terms = ", ".join(_consent_sentences(case, case.denied_tracks[0]))
+    return Judgement(Verdict.FLAGGED, "unlicensed_use", f"{_reuse(case, case.denied_tracks)}; {terms}.")
+
+
+def ai_disclosed(case: Case) -> Judgement | None:
+    """Machine-made by its uploader's own word, and nobody's recording: free to go, with a label."""
+    if not disclosed_as_ai(case.upload.ai_disclosure):
+        return None
+    return Judgement(
+        Verdict.CLEAR,
+        "ai_disclosed",
+        "No licensed recording was found; the uploader discloses AI: label it so.",
+    )
+
+
+def ai_undisclosed(case: Case) -> Judgement | None:
+    """The detector hears a machine that the uploader did not disclose; no recording is reused: label it."""
+    if not detected_as_ai(case.ai, policy=case.policy):
+        return None
+    return Judgement(
+        Verdict.CLEAR,
+        "ai_undisclosed",
+        "No licensed recording was found; it sounds machine-made, which was not disclosed: label it so.",
+    )
+
+
+def no_match(case: Case) -> Judgement | None:
+    """Nothing of the catalog was recognised."""
+    return Judgement(Verdict.CLEAR, "no_match", "No licensed recording was found in it.")
+
+
+RULES: tuple[Rule, ...] = (
+    undecodable,
+    own_upload,
+    licensed,
+    unlicensed_ai_derivative,
+    unlicensed_use,
+    ai_disclosed,
+    ai_undisclosed,
+    no_match,
+)
+
+
+def judge(case: Case) -> Judgement:
+    """The first rule that fires. `no_match` always does, so there always is a verdict."""
+    for rule in RULES:
+        judgement = rule(case)
+        if judgement is not None:
+            return judgement
+    raise AssertionError("the last rule fires for every case")
+
+
+def _reuse(case: Case, tracks: tuple[str, ...]) -> str:
+    """The decisive match in words: the first of `tracks`, with the others counted."""
+    match = next(m for m in case.matches if m.track_id == tracks[0])
+    text = (
+        f"Reuses “{match.title}” ({match.track_id},"
+        f" {match.reference_start_s:.1f}–{match.reference_end_s:.1f} s)"
+        f" at {match.query_start_s:.1f}–{match.query_end_s:.1f} s{_changes(match)}"
+    )
+    others = len(tracks) - 1
+    return text + (f" and {others} more track{'s' if others > 1 else ''}" if others else "")
+
+
+def _changes(match: Match) -> str:
+    """Transposition and tempo in words, where a listener would notice them.
+
+    A quarter of a semitone and one per cent are the accuracy that the alignment is held to.
+    """
+    changes = []
+    if abs(match.shift_semitones) >= 0.25:
+        changes.append(f"transposed by {match.shift_semitones:+.1f} semitones")
+    if abs(match.tempo_ratio - 1.0) >= 0.01:
+        changes.append(f"at {match.tempo_ratio:.2f} times the tempo")
+    return f", {' and '.join(changes)}" if changes else ""
+
+
+def _consent_sentences(case: Case, track_id: str) -> list[str]:
+    findings = [f for f in case.consent if f.track_id == track_id and f.use == case.use]
+    if not findings:
+        return [f"no rightsholder is on record to allow the {_words(case.use)}"]
+    decisive = [f for f in findings if f.decision == "deny"] or findings
+    return [_consent_sentence(finding) for finding in decisive]
+
+
+def _consent_sentence(finding: ConsentFinding) -> str:
+    use = _words(finding.use)
+    if finding.term_id is None:
+        return f"{finding.rightsholder} has no term that allows the {use}"
+    verb = "allows" if finding.decision == "allow" else "denies"
+    return f"{finding.rightsholder} {verb} the {use} (term {finding.term_id}, version {finding.version})"
+
+
+def _words(use: str) -> str:
+    return {"ai_derivative": "AI derivative", "verbatim_use": "use of the recording"}.get(use, use)
