@@ -21,13 +21,13 @@ _Model = TypeVar("_Model", bound=BaseModel)
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
-def _written_time(value: object) -> object:
+def _written_time(value: object) -> datetime:
     """Refuse the numbers and partial dates that pydantic would take for a time: the schema says RFC 3339."""
-    if isinstance(value, str) and not _RFC3339.fullmatch(value):
-        raise ValueError("should be an RFC 3339 time with a zone, like 2026-11-22T10:00:00Z")
-    if not isinstance(value, str | datetime):
-        raise ValueError("should be a string holding an RFC 3339 time")  # noqa: TRY004 (pydantic wants ValueError)
-    return value
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+        raise ValueError("should be a string with an RFC 3339 time and its zone, like 2026-11-22T10:00:00Z")
+    return datetime.fromisoformat(value.upper())  # digits beyond the microsecond are cut off
 
 
 class CloudEvent(BaseModel):
@@ -79,7 +79,9 @@ def validate(model: type[_Model], document: dict[str, Any], *, place: str) -> _M
         first, *others = error.errors(include_url=False, include_context=False, include_input=False)
         field = ".".join(str(part) for part in (place, *first["loc"]) if part != "")
         more = f" (and {len(others)} more)" if others else ""
-        raise MalformedEvent(f"{shown(field)}: {shown(first['msg'])}{more}") from error
+        raise MalformedEvent(
+            f"{shown(field)}: {shown(first['msg'].removeprefix('Value error, '))}{more}"
+        ) from error
 
 
 def shown(text: str) -> str:
