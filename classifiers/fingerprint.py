@@ -1,0 +1,130 @@
+"""What is remembered of a licensed recording, and what is asked of an upload.
+
+A `ReferencePrint` holds embeddings every half second (for searching) and the contour (for
+verifying); a `QueryPrint` holds embeddings every second at three transpositions and the picture
+itself, which never leaves the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from classifiers.audio import Audio
+from classifiers.contour import contour_bits
+from classifiers.embedder import SHIPPED_WEIGHTS, WINDOW_FRAMES, Embedder
+from classifiers.resample import to_mono
+from classifiers.spectrogram import BANDS_PER_SEMITONE, FRAME_RATE_HZ, log_frequency_db
+
+REFERENCE_HOP_S = 0.5
+QUERY_HOP_S = 1.0
+TRANSPOSITIONS_SEMITONES = (0, -3, 3)
+"""The network tolerates about two semitones either way; asking three times covers -5 to +5."""
+SHORTEST_S = 1.0
+"""Shorter recordings are not embedded: less than half a window would be music."""
+SILENCE_DB = -70.0
+"""A window whose loudest cell stays under this is silence and asks nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReferencePrint:
+    """vectors: int8 [windows, dimension], unit vectors times 127; starts_s: float32 [windows];
+    contour: uint8 [frames, BANDS / 8]; duration_s: of the recording."""
+
+    duration_s: float
+    vectors: NDArray[np.int8]
+    starts_s: NDArray[np.float32]
+    contour: NDArray[np.uint8]
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        return {
+            "duration_s": np.array([self.duration_s], dtype=np.float64),
+            "vectors": self.vectors,
+            "starts_s": self.starts_s,
+            "contour": self.contour,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> ReferencePrint:
+        return cls(
+            duration_s=float(arrays["duration_s"][0]),
+            vectors=np.ascontiguousarray(arrays["vectors"], dtype=np.int8),
+            starts_s=np.ascontiguousarray(arrays["starts_s"], dtype=np.float32),
+            contour=np.ascontiguousarray(arrays["contour"], dtype=np.uint8),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class QueryPrint:
+    """vectors: float32 [windows, dimension]; starts_s and transpositions: float32 [windows], the second
+    where each window starts and by how many semitones the query was moved before embedding it;
+    power_db: float32 [BANDS, frames] at 50 Hz."""
+
+    duration_s: float
+    vectors: NDArray[np.float32]
+    starts_s: NDArray[np.float32]
+    transpositions: NDArray[np.float32]
+    power_db: Tensor
+
+
+class Fingerprinter:
+    """Audio in, prints out; holds the one network."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self.embedder = embedder
+        self.name = embedder.name
+        self.sha256 = embedder.sha256
+
+    def reference(self, audio: Audio) -> ReferencePrint:
+        power_db = log_frequency_db(to_mono(audio))
+        starts = _window_starts(power_db, REFERENCE_HOP_S)
+        vectors = self.embedder.embed(power_db, start_frames=starts)
+        return ReferencePrint(
+            duration_s=audio.duration_s,
+            vectors=np.round(vectors * 127.0).astype(np.int8),
+            starts_s=(starts / FRAME_RATE_HZ).astype(np.float32),
+            contour=contour_bits(power_db),
+        )
+
+    def query(self, audio: Audio) -> QueryPrint:
+        power_db = log_frequency_db(to_mono(audio))
+        starts = _window_starts(power_db, QUERY_HOP_S)
+        vectors = [
+            self.embedder.embed(power_db, start_frames=starts, shift_bands=semitones * BANDS_PER_SEMITONE)
+            for semitones in TRANSPOSITIONS_SEMITONES
+        ]
+        return QueryPrint(
+            duration_s=audio.duration_s,
+            vectors=np.concatenate(vectors),
+            starts_s=np.tile((starts / FRAME_RATE_HZ).astype(np.float32), len(TRANSPOSITIONS_SEMITONES)),
+            transpositions=np.repeat(np.array(TRANSPOSITIONS_SEMITONES, dtype=np.float32), len(starts)),
+            power_db=power_db,
+        )
+
+
+def _window_starts(power_db: Tensor, hop_s: float) -> NDArray[np.int64]:
+    """First frames of the windows that hold sound; the last one may reach half a window past the end."""
+    frames = power_db.shape[1]
+    if frames < SHORTEST_S * FRAME_RATE_HZ:
+        return np.zeros(0, dtype=np.int64)
+    last = max(frames - WINDOW_FRAMES // 2, 1)
+    starts = np.arange(0, last, round(hop_s * FRAME_RATE_HZ), dtype=np.int64)
+    loudest = power_db.amax(dim=0).numpy()
+    sounding = [bool(loudest[start : start + WINDOW_FRAMES].max(initial=-200.0) > SILENCE_DB) for start in starts]
+    return starts[np.array(sounding, dtype=bool)]
+
+
+@lru_cache(maxsize=2)
+def load_fingerprinter(model: str | None = None) -> Fingerprinter:
+    """The shipped network, or the one at `model` (folder or hub id). One copy a process.
+
+    Raises ModelError when it can't be loaded.
+    """
+    return Fingerprinter(Embedder(model if model is not None else Path(SHIPPED_WEIGHTS)))

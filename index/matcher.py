@@ -1,0 +1,303 @@
+"""Which spans of an upload reuse which spans of the catalog.
+
+Search (embeddings, FAISS) proposes, the Hough transform draws lines, the contour verifies them,
+grows them along the upload and measures transposition, tempo and both ends. What comes out is a list
+of segments, best first; segments of one track never overlap in the upload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from torch import Tensor, from_numpy
+
+from classifiers.contour import CONTOUR_RATE_HZ, unpack
+from classifiers.embedder import WINDOW_S
+from classifiers.fingerprint import QueryPrint, ReferencePrint
+from index.align import BLOCK_HOP_S, BLOCK_S, Line, Pairs, find_lines
+from index.calibration import false_positive_rate
+from index.vectors import VectorIndex
+from index.verify import Alignment, measure, query_contrast, surprise
+
+NEIGHBOURS = 20
+SINGLE_BLOCK_S = 15.0
+"""Shorter queries are one block."""
+LINES_A_QUERY = 16
+"""Hypotheses verified for a single block; on the tune split more found nothing new."""
+LINES_A_BLOCK = 4
+LINES_IN_ALL = 48
+ACCEPTED_SURPRISE = 5.0
+"""What a block's line needs to be grown into a segment; the calibration judges the segment."""
+MOST_SEGMENTS = 64
+SHORTEST_SEGMENT_S = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentMatch:
+    """One span of the query on one span of a reference; see `pipeline.evidence.Match` for the meanings."""
+
+    track_id: str
+    query_start_s: float
+    query_end_s: float
+    reference_start_s: float
+    reference_end_s: float
+    shift_semitones: float
+    tempo_ratio: float
+    coverage: float
+    score: float
+    false_positive_rate: float
+
+
+class Matcher:
+    """An immutable catalog in memory, ready to be searched from several threads."""
+
+    def __init__(self, prints: Mapping[str, ReferencePrint]) -> None:
+        self._prints = dict(prints)
+        self._index = VectorIndex(self._prints)
+        # Unpacking a reference costs a millisecond and 32 times its memory: keep those in use.
+        self._signs = lru_cache(maxsize=64)(self._unpack)
+
+    @property
+    def tracks(self) -> int:
+        return len(self._prints)
+
+    def _unpack(self, track: int) -> Tensor:
+        return from_numpy(unpack(self._prints[self._index.track_ids[track]].contour))
+
+    def match(self, query: QueryPrint) -> list[SegmentMatch]:
+        """Segments of the query found in the catalog, best score first; empty when nothing is."""
+        lines = self._hypotheses(query)
+        accepted: list[tuple[int, _Segment]] = []
+        for line, (start_s, end_s) in lines[:LINES_IN_ALL]:
+            if len(accepted) == MOST_SEGMENTS:
+                break
+            if any(track == line.track and segment.explains(line) for track, segment in accepted):
+                continue
+            found = self._verify(query, line, start_s=start_s, end_s=end_s)
+            if found is None:
+                continue
+            segment = self._grow(query, line.track, found, start_s=start_s, end_s=end_s)
+            if segment.end_s - segment.start_s >= min(SHORTEST_SEGMENT_S, 0.5 * query.duration_s):
+                accepted.append((line.track, segment))
+        return self._report(query, accepted)
+
+    def _hypotheses(self, query: QueryPrint) -> list[tuple[Line, tuple[float, float]]]:
+        near = self._index.search(query.vectors, NEIGHBOURS)
+        count, k = near.track.shape
+        if count == 0 or k == 0:
+            return []
+        known = near.track.ravel() >= 0
+        half = WINDOW_S / 2.0
+        pairs = Pairs(
+            query_s=np.repeat(query.starts_s + half, k)[known],
+            reference_s=near.start_s.ravel()[known] + np.float32(half),
+            track=near.track.ravel()[known],
+            transposition=np.repeat(query.transpositions, k)[known],
+            similarity=near.similarity.ravel()[known],
+        )
+        if query.duration_s <= SINGLE_BLOCK_S:
+            span = (0.0, query.duration_s)
+            return [(line, span) for line in find_lines(pairs, start_s=0.0, end_s=span[1] + 1.0, most=LINES_A_QUERY)]
+        blocks = np.arange(0.0, max(query.duration_s - BLOCK_S / 2.0, 1.0), BLOCK_HOP_S)
+        found = []
+        for start in blocks.tolist():
+            span = (start, min(start + BLOCK_S, query.duration_s))
+            found += [(line, span) for line in find_lines(pairs, start_s=start, end_s=start + BLOCK_S, most=LINES_A_BLOCK)]
+        supports = [_support(line, [other for other, _ in found]) for line, _ in found]
+        order = sorted(range(len(found)), key=lambda number: -supports[number])
+        return [found[number] for number in order]
+
+    def _verify(self, query: QueryPrint, line: Line, *, start_s: float, end_s: float) -> Alignment | None:
+        signs = self._signs(line.track)
+        found = measure(
+            query.power_db,
+            signs,
+            start_s=start_s,
+            end_s=end_s,
+            reference_s=line.reference_s + (start_s - line.query_s) * line.tempo_ratio,
+            tempo_ratio=line.tempo_ratio,
+            shift_semitones=-line.transposition,
+        )
+        stands_out = surprise(query.power_db, signs, start_s=start_s, end_s=end_s, found=found)
+        return replace(found, surprise=stands_out) if stands_out >= ACCEPTED_SURPRISE else None
+
+    def _grow(self, query: QueryPrint, track: int, seed: Alignment, *, start_s: float, end_s: float) -> _Segment:
+        """Follow the line to both sides while the contour agrees, then measure the whole."""
+        signs = self._signs(track)
+        points = [(start_s, end_s, seed)]
+        for direction in (-1, 1):
+            current, (low, high) = seed, (start_s, end_s)
+            misses = 0
+            while misses < 2:
+                low, high = low + direction * BLOCK_HOP_S, high + direction * BLOCK_HOP_S
+                if high > query.duration_s + 1e-6 or low < 0.0:
+                    break
+                beside = measure(
+                    query.power_db,
+                    signs,
+                    start_s=low,
+                    end_s=high,
+                    reference_s=current.reference_s + (low - current.query_s) * current.tempo_ratio,
+                    tempo_ratio=current.tempo_ratio,
+                    shift_semitones=current.shift_semitones,
+                    tempo_steps=1,
+                    shift_bands=1,
+                    offset_s=0.6,
+                )
+                if beside.correlation > 0.5 * seed.correlation:
+                    misses = 0
+                    points.append((low, high, beside))
+                    current = replace(beside, tempo_ratio=_blend(current.tempo_ratio, beside.tempo_ratio))
+                else:
+                    misses += 1
+        return _fit(query, signs, points)
+
+    def _report(self, query: QueryPrint, accepted: list[tuple[int, _Segment]]) -> list[SegmentMatch]:
+        matches: list[SegmentMatch] = []
+        for track, segment in sorted(accepted, key=lambda entry: -entry[1].score):
+            track_id = self._index.track_ids[track]
+            start_s, end_s = segment.start_s, segment.end_s
+            for other in matches:
+                start_s, end_s = _trim(start_s, end_s, other, same_track=other.track_id == track_id)
+            if end_s - start_s < min(SHORTEST_SEGMENT_S, 0.5 * query.duration_s):
+                continue
+            matches.append(
+                SegmentMatch(
+                    track_id=track_id,
+                    query_start_s=round(start_s, 3),
+                    query_end_s=round(end_s, 3),
+                    reference_start_s=round(max(segment.reference_at(start_s), 0.0), 3),
+                    reference_end_s=round(
+                        min(segment.reference_at(end_s), self._prints[track_id].duration_s), 3
+                    ),
+                    shift_semitones=round(segment.shift_semitones, 3),
+                    tempo_ratio=round(segment.tempo_ratio, 4),
+                    coverage=round(min((end_s - start_s) / query.duration_s, 1.0), 4),
+                    score=round(segment.score, 2),
+                    false_positive_rate=false_positive_rate(segment.score),
+                )
+            )
+        return matches
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """A fitted line between two ends of the query."""
+
+    start_s: float
+    end_s: float
+    origin_s: float
+    tempo_ratio: float
+    shift_semitones: float
+    score: float
+
+    def reference_at(self, query_s: float) -> float:
+        return self.origin_s + self.tempo_ratio * query_s
+
+    def explains(self, line: Line) -> bool:
+        inside = self.start_s - 1.0 <= line.query_s <= self.end_s + 1.0
+        return inside and abs(self.reference_at(line.query_s) - line.reference_s) < 3.0
+
+
+def _blend(old: float, new: float) -> float:
+    return 0.7 * old + 0.3 * new
+
+
+def _support(line: Line, others: list[Line]) -> float:
+    """Votes of all blocks for the straight continuation of a line."""
+    total = 0.0
+    for other in others:
+        if other.track != line.track:
+            continue
+        apart = other.query_s - line.query_s
+        expected = line.reference_s + line.tempo_ratio * apart
+        if abs(other.reference_s - expected) < 1.0 + 0.04 * abs(apart):
+            total += other.votes
+    return total
+
+
+def _fit(query: QueryPrint, signs: Tensor, points: list[tuple[float, float, Alignment]]) -> _Segment:
+    """One line through all blocks, its ends where the contours stop agreeing, its score over all of it."""
+    low, high = min(point[0] for point in points), max(point[1] for point in points)
+    if len(points) > 1:
+        middles = np.array([(start + end) / 2.0 for start, end, _ in points])
+        there = np.array([found.reference_s + (end - start) / 2.0 * found.tempo_ratio for start, end, found in points])
+        weights = np.array([max(found.correlation, 1e-3) for _, _, found in points])
+        tempo, origin = np.polyfit(middles, there, 1, w=weights)
+        tempo, origin = float(tempo), float(origin)
+    else:
+        found = points[0][2]
+        tempo, origin = found.tempo_ratio, found.reference_s - found.tempo_ratio * found.query_s
+    shift = float(np.average([p[2].shift_semitones for p in points], weights=[max(p[2].correlation, 1e-3) for p in points]))
+    start_s, end_s = _ends(query, signs, low, high, origin=origin, tempo_ratio=tempo, shift_semitones=shift)
+    best = measure(
+        query.power_db,
+        signs,
+        start_s=start_s,
+        end_s=end_s,
+        reference_s=origin + tempo * start_s,
+        tempo_ratio=tempo,
+        shift_semitones=shift,
+        tempo_steps=0,
+        shift_bands=1,
+        offset_s=0.3,
+    )
+    score = surprise(query.power_db, signs, start_s=start_s, end_s=end_s, found=best)
+    return _Segment(
+        start_s=start_s,
+        end_s=end_s,
+        origin_s=best.reference_s - tempo * start_s,
+        tempo_ratio=tempo,
+        shift_semitones=best.shift_semitones,
+        score=score,
+    )
+
+
+def _ends(
+    query: QueryPrint,
+    signs: Tensor,
+    low: float,
+    high: float,
+    *,
+    origin: float,
+    tempo_ratio: float,
+    shift_semitones: float,
+) -> tuple[float, float]:
+    """Query seconds between which the agreement along the line adds up to most."""
+    # One block further on both sides: growth moves in steps of a block's hop.
+    low, high = max(low - BLOCK_HOP_S, 0.0), min(high + BLOCK_HOP_S, query.duration_s)
+    contrast = query_contrast(query.power_db, start_s=low, end_s=high, tempo_ratio=tempo_ratio).numpy()
+    shift = round(shift_semitones * 2.0)
+    first = round((origin + tempo_ratio * low) * CONTOUR_RATE_HZ)
+    cells = contrast.shape[1]
+    laid = np.zeros_like(contrast)
+    source = signs.numpy()
+    columns = np.arange(first, first + cells)
+    valid = (columns >= 0) & (columns < source.shape[1])
+    bands = contrast.shape[0]
+    b_low, b_high = max(0, shift), min(bands, bands + shift)
+    laid[b_low:b_high, valid] = source[b_low - shift : b_high - shift][:, columns[valid]]
+    agreement = (contrast * laid).sum(axis=0)
+    scale = np.abs(contrast).sum(axis=0)
+    # Half of the typical agreement is the break-even: below it, going on costs more than it brings.
+    typical = agreement.sum() / max(float(scale.sum()), 1e-6)
+    gain = agreement - 0.5 * typical * scale
+    gain[~valid] = -np.abs(gain[~valid]) - 0.1 * float(scale.mean() + 1e-6)
+    total = np.concatenate([[0.0], np.cumsum(gain)])
+    end = int(np.argmax(total - np.minimum.accumulate(total)))
+    start = int(np.argmin(total[: end + 1]))
+    per_cell = 1.0 / (tempo_ratio * CONTOUR_RATE_HZ)
+    return low + start * per_cell, min(low + end * per_cell, high)
+
+
+def _trim(start_s: float, end_s: float, other: SegmentMatch, *, same_track: bool) -> tuple[float, float]:
+    """Give way to a better match, unless both sound at once (a mash-up, or one recording under two ids)."""
+    overlap = min(end_s, other.query_end_s) - max(start_s, other.query_start_s)
+    if overlap <= 0.0 or (not same_track and overlap > 0.5 * (end_s - start_s)):
+        return start_s, end_s
+    if start_s < other.query_start_s:
+        return start_s, other.query_start_s
+    return other.query_end_s, max(end_s, other.query_end_s)
