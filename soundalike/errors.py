@@ -13,6 +13,7 @@ Callers catch by meaning, and each message says what was tried, on what, and wha
     │   ├── AudioEmpty           decodes to no samples at all
     │   └── DecodeTimedOut       decoding took longer than the limit
     ├── FetchFailed              the store did not answer: transient, retried, then a dead letter
+    ├── DecoderUnavailable       the decoding process can't be started: transient, not the upload's fault
     ├── EventError               this event can't be understood: dead letter with its original bytes
     │   ├── MalformedEvent       not JSON, not a CloudEvent, or not of the published schema
     │   └── UnsupportedEvent     a type or schema version this reader does not speak
@@ -95,6 +96,12 @@ class FetchFailed(SoundalikeError):
     """The store did not answer. Transient: worth another attempt."""
 
     reason = "fetch_failed"
+
+
+class DecoderUnavailable(SoundalikeError):
+    """The decoding process can't be started. Says nothing about the upload: worth another attempt."""
+
+    reason = "decoder_unavailable"
 
 
 class EventError(SoundalikeError):
