@@ -199,7 +199,7 @@ def gather(root: Path, *, console: Console, processes: int = 2) -> list[Track]:
     """Every distinct piece of music of the named packages, in a fixed order."""
     cache = root / "sketches"
     cache.mkdir(parents=True, exist_ok=True)
-    jobs = []
+    jobs: list[tuple[str, str, Path, Path]] = []
     for source in SOURCES:
         folder = fetch(source.package, raw=root / "raw")
         files = music_files(source, folder=folder, unpacked=root / "unpacked")
