@@ -1,0 +1,395 @@
+"""The licensed catalog: tracks, what was agreed about them, and the prints they are recognised by.
+
+    DATA/catalog.sqlite           tables (or a PostgreSQL by URL): index/tables.py
+    DATA/prints/*.safetensors     reference prints: index/prints.py
+
+Promises
+- A method that returns has made its change durable; one that raises has changed nothing. A writer killed
+  at any instant leaves the catalog as it was before or after, never between: the print is on
+  the disk before the transaction that names it begins.
+- Every change raises the generation by one, in its own transaction. What a reader sees of one generation is
+  never altered under it: removed tracks keep their rows, prints are never overwritten.
+- One writer at a time. A second waits `lock_wait_s`, then gets CatalogBusy. Readers never wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from numpy.typing import NDArray
+
+from index import consents, recordings
+from index.consents import Account
+from index.database import LOCK_WAIT_S, Clock, Database, parse_url, sqlite_url, utc_now
+from index.prints import Print, PrintStore
+from index.recordings import Manifest, PrintFile
+from index.terms import Decision, Term, Use, decide, licensees_of, newest_versions
+from index.tracks import RECORDING_ROLES, Right, Track, check_rights, check_track
+from soundalike.errors import CatalogError, DuplicateTrack, UnknownTrack
+
+if TYPE_CHECKING:
+    from classifiers.fingerprint import ReferencePrint
+
+DATABASE_FILE = "catalog.sqlite"
+PRINTS_FOLDER = "prints"
+NOBODY = "unknown"
+"""Rightsholder in the finding for a track on which no rightsholder is recorded: nobody could allow it."""
+
+P = TypeVar("P")
+Decode = Callable[[dict[str, NDArray[Any]]], P]
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """generation: of the catalog that holds the track. same_audio_as: other live ids with the same bytes."""
+
+    generation: int
+    same_audio_as: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one rightsholder agreed to for one use of one track.
+
+    `term_id` and `version` are None where no term speaks of it: silence means deny.
+    own: the uploader's account speaks for this rightsholder.
+    """
+
+    track_id: str
+    rightsholder: str
+    use: Use
+    decision: Decision
+    term_id: str | None
+    version: int | None
+    own: bool
+
+
+class Catalog:
+    """The catalog of one data folder. Threads may share it; a forked process opens its own."""
+
+    def __init__(self, database: Database, store: PrintStore) -> None:
+        self._database = database
+        self._prints = store
+
+    @classmethod
+    def open(
+        cls,
+        data_dir: Path,
+        *,
+        url: str | None = None,
+        create: bool = False,
+        lock_wait_s: float = LOCK_WAIT_S,
+        clock: Clock = utc_now,
+    ) -> Self:
+        """Opens the catalog in `data_dir`, whose tables lie in its SQLite file or at `url`.
+
+        create: makes what is missing, and brings the tables of an older release up to date.
+        Raises CatalogError if it is absent (without `create`), of another release or can't be reached.
+        """
+        file = Path(data_dir) / DATABASE_FILE
+        parsed = sqlite_url(file) if url is None else parse_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            file = Path(parsed.database or "")
+            if not create and not file.exists():  # SQLite would make an empty one
+                raise CatalogError(f"there is no catalog at {file}; `soundalike catalog add` makes one")
+        database = Database(parsed, lock_wait_s=lock_wait_s, clock=clock)
+        store = PrintStore(Path(data_dir) / PRINTS_FOLDER)
+        try:
+            if create:
+                for folder in {file.parent, store.folder}:
+                    _make_folder(folder)
+                database.upgrade()
+                store.sweep()
+            else:
+                database.require_current()
+        except BaseException:
+            database.close()
+            raise
+        return cls(database, store)
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def generation(self) -> int:
+        """The number of changes since the catalog was made."""
+        return self._database.generation()
+
+    # Recordings
+
+    def add(
+        self,
+        track: Track,
+        reference_print: Print,
+        *,
+        model_sha256: str,
+        rights: Sequence[Right] = (),
+        replace: bool = False,
+    ) -> Added:
+        """Adds a track as `model_sha256` heard it; with `replace`, in place of the one that has its id.
+
+        Raises DuplicateTrack if the id is taken, CatalogError if a field can't be meant, CatalogBusy.
+        """
+        check_track(track)
+        check_rights(rights, of=track.track_id)
+        if not replace:
+            # Asked again under the lock; here it spares the writing of a print that nobody would refer to.
+            with self._database.read() as connection:
+                _require_free(recordings.live_row(connection, track.track_id), track)
+        stored = self._prints.write(
+            reference_print.to_arrays(), audio_sha256=track.audio_sha256, model_sha256=model_sha256
+        )
+        with self._database.write(kind="track_added", subject=track.track_id) as writing:
+            before = recordings.live_row(writing.connection, track.track_id)
+            if before is not None:
+                if not replace:
+                    _require_free(before, track)
+                recordings.end_track(writing, track.track_id)
+            others = recordings.ids_of_audio(writing.connection, track.audio_sha256)
+            recordings.record_print(
+                writing, stored, audio_sha256=track.audio_sha256, model_sha256=model_sha256
+            )
+            row_id = recordings.insert_track(writing, track, model_sha256=model_sha256)
+            recordings.insert_rights(writing, row_id, rights)
+        return Added(writing.generation, others)
+
+    def add_print(self, audio_sha256: str, reference_print: Print, *, model_sha256: str) -> int:
+        """Adds what another model hears in a recording, or mends a damaged print; returns the generation."""
+        stored = self._prints.write(
+            reference_print.to_arrays(), audio_sha256=audio_sha256, model_sha256=model_sha256
+        )
+        with self._database.write(kind="print_added", subject=audio_sha256) as writing:
+            if not recordings.ids_of_audio(writing.connection, audio_sha256):
+                raise UnknownTrack(f"no track has the audio {audio_sha256}; add the track itself")
+            recordings.record_print(writing, stored, audio_sha256=audio_sha256, model_sha256=model_sha256)
+        return writing.generation
+
+    def remove(self, track_id: str) -> int:
+        """Takes a track out, and returns the generation; its history stays. Raises UnknownTrack."""
+        with self._database.write(kind="track_removed", subject=track_id) as writing:
+            recordings.end_track(writing, track_id)
+        return writing.generation
+
+    def tracks(self, *, at_generation: int | None = None) -> list[Track]:
+        """The tracks of now, or of an earlier generation; oldest first."""
+        with self._database.read() as connection:
+            return list(recordings.live_tracks(connection, at_generation=at_generation))
+
+    def track(self, track_id: str) -> Track:
+        """Raises UnknownTrack."""
+        with self._database.read() as connection:
+            row = recordings.live_row(connection, track_id)
+        if row is None:
+            raise UnknownTrack(recordings.unknown(track_id))
+        return recordings.to_track(row)
+
+    def find(self, track_id: str) -> Track | None:
+        with self._database.read() as connection:
+            row = recordings.live_row(connection, track_id)
+        return None if row is None else recordings.to_track(row)
+
+    # Prints
+
+    def manifest(self, *, model_sha256: str | None = None) -> Manifest:
+        """Which prints make up the catalog of this instant. Without a model: of the only one that is used.
+
+        Raises CatalogError if several models are used and none is named.
+        """
+        with self._database.read() as connection:
+            if model_sha256 is None:
+                model_sha256 = _only_model(recordings.models_of_live_prints(connection))
+            return recordings.manifest(connection, model_sha256=model_sha256)
+
+    def load_prints(self, *, model_sha256: str | None = None) -> dict[str, ReferencePrint]:
+        """The prints of all live tracks that the model has heard, by track id. Raises CatalogDamaged."""
+        return self.load_manifest(self.manifest(model_sha256=model_sha256))
+
+    def load_manifest(self, wanted: Manifest) -> dict[str, ReferencePrint]:
+        """The prints that a manifest names; tracks with the same audio share one. Raises CatalogDamaged."""
+        from classifiers.fingerprint import ReferencePrint  # noqa: PLC0415 -- brings torch
+
+        return self.load_manifest_as(wanted, decode=ReferencePrint.from_arrays)
+
+    def load_manifest_as(
+        self, wanted: Manifest, *, decode: Decode[P], loaded: Mapping[PrintFile, P] | None = None
+    ) -> dict[str, P]:
+        """As `load_manifest`, for prints of any kind; those in `loaded` are not read again."""
+        loaded = dict(loaded or {})
+        for file in wanted.files.values():
+            if file not in loaded:
+                arrays = self._prints.read(audio_sha256=file.audio_sha256, checksum=file.checksum)
+                loaded[file] = decode(arrays)
+        return {track_id: loaded[file] for track_id, file in wanted.files.items()}
+
+    def has_print(self, audio_sha256: str, *, model_sha256: str) -> bool:
+        """Whether the model's print of this audio is there and intact."""
+        with self._database.read() as connection:
+            checksum = recordings.print_checksum(
+                connection, audio_sha256=audio_sha256, model_sha256=model_sha256
+            )
+        return checksum is not None and self._prints.is_intact(audio_sha256=audio_sha256, checksum=checksum)
+
+    # Rights
+
+    def rights_of(self, track_id: str, *, known_at: datetime | None = None) -> tuple[Right, ...]:
+        """Who holds which share, now or as was on record at `known_at`. Raises UnknownTrack."""
+        with self._database.read() as connection:
+            row = recordings.row_known_at(connection, track_id, known_at=known_at)
+            return recordings.rights_of_row(connection, row.row_id, known_at=known_at)
+
+    def set_rights(self, track_id: str, rights: Sequence[Right]) -> int:
+        """Records new shares and returns the generation; the old ones stay on record. Raises UnknownTrack."""
+        check_rights(rights, of=track_id)
+        if not rights:
+            raise CatalogError(f"track {track_id} would be left without a rightsholder; name at least one")
+        with self._database.write(kind="rights_changed", subject=track_id) as writing:
+            row = recordings.live_row(writing.connection, track_id)
+            if row is None:
+                raise UnknownTrack(recordings.unknown(track_id))
+            recordings.insert_rights(writing, row.row_id, rights)
+        return writing.generation
+
+    # Terms and accounts
+
+    def record_terms(self, terms: Iterable[Term], *, supersede: bool = False) -> list[Term]:
+        """Records all of the terms, or raises CatalogError and records none; returns them as recorded.
+
+        supersede: a term whose id exists becomes its next version; without it, that is an error.
+        """
+        batch = list(terms)
+        if not batch:
+            return []
+        subject = batch[0].term_id if len(batch) == 1 else f"{len(batch)} terms"
+        with self._database.write(kind="terms_recorded", subject=subject) as writing:
+            return consents.record_terms(writing, batch, supersede=supersede)
+
+    def withdraw_term(self, term_id: str, *, at: datetime | None = None) -> Term:
+        """Ends a term now or at `at`, by a new version. Raises CatalogError if there is no such term."""
+        with self._database.write(kind="term_withdrawn", subject=term_id) as writing:
+            return consents.withdraw_term(writing, term_id, at=writing.at if at is None else at)
+
+    def terms(
+        self, *, rightsholder: str | None = None, known_at: datetime | None = None, history: bool = False
+    ) -> list[Term]:
+        """The newest version of each term, now or as known at `known_at`; with `history`, all versions."""
+        with self._database.read() as connection:
+            found = consents.all_terms(connection, rightsholder=rightsholder)
+        return found if history else newest_versions(found, known_at=known_at)
+
+    def link_account(self, account: str, *, rightsholder: str) -> int:
+        """From now on the uploader account speaks for the rightsholder. Returns the generation."""
+        with self._database.write(kind="account_linked", subject=account) as writing:
+            consents.link_account(writing, account, rightsholder=rightsholder)
+        return writing.generation
+
+    def unlink_account(self, account: str, *, rightsholder: str) -> int:
+        """From now on it does not. Returns the generation."""
+        with self._database.write(kind="account_unlinked", subject=account) as writing:
+            consents.unlink_account(writing, account, rightsholder=rightsholder)
+        return writing.generation
+
+    def accounts(self) -> list[Account]:
+        with self._database.read() as connection:
+            return consents.all_accounts(connection)
+
+    def is_rightsholder(self, name: str) -> bool:
+        """Whether a track, a term or an account names it."""
+        with self._database.read() as connection:
+            return consents.is_rightsholder(connection, name)
+
+    def findings(
+        self,
+        track_id: str,
+        use: Use | str,
+        *,
+        uploader: str,
+        licences: Collection[str] = (),
+        territory: str | None = None,
+        at: datetime | None = None,
+        known_at: datetime | None = None,
+    ) -> tuple[Finding, ...]:
+        """What each rightsholder of a track says to one use of it by one upload: never empty, by name.
+
+        licences: the references that the upload quotes. territory: ISO 3166-1 alpha-2; None for the world.
+        at: the instant of the use, by default now. known_at: by what was on record then, by default all.
+        Raises UnknownTrack for an id that was never in the catalog.
+        """
+        use = Use(use)
+        with self._database.read() as connection:
+            row = recordings.row_known_at(connection, track_id, known_at=known_at)
+            held = recordings.rights_of_row(connection, row.row_id, known_at=known_at)
+            holders = sorted({right.rightsholder for right in held})
+            terms = consents.terms_for(connection, rightsholders_named=holders, track_id=track_id, use=use)
+            own = consents.speaks_for(connection, uploader, known_at=known_at)
+        if not holders:
+            return (Finding(track_id, NOBODY, use, Decision.DENY, None, None, own=False),)
+        findings = []
+        for holder in holders:
+            decision = decide(
+                terms,
+                rightsholder=holder,
+                track_id=track_id,
+                use=use,
+                licensees=licensees_of(uploader, licences),
+                territory=territory,
+                at=self._database.now() if at is None else at,
+                known_at=known_at,
+            )
+            findings.append(
+                Finding(
+                    track_id, holder, use, decision.decision, decision.term_id, decision.version,
+                    own=holder in own,
+                )
+            )  # fmt: skip
+        return tuple(findings)
+
+    def is_own_upload(self, track_id: str, uploader: str, *, known_at: datetime | None = None) -> bool:
+        """Whether the account speaks for a party that may deliver the recording itself.
+
+        That is a label, distributor or artist of the track. A publisher or society holds the work,
+        not the recording, and answers only where nobody else is recorded. Raises UnknownTrack.
+        """
+        with self._database.read() as connection:
+            row = recordings.row_known_at(connection, track_id, known_at=known_at)
+            held = recordings.rights_of_row(connection, row.row_id, known_at=known_at)
+            own = consents.speaks_for(connection, uploader, known_at=known_at)
+        deliverers = {right.rightsholder for right in held if right.role in RECORDING_ROLES}
+        return not own.isdisjoint(deliverers or {right.rightsholder for right in held})
+
+
+def _require_free(taken: Any | None, track: Track) -> None:
+    if taken is None:
+        return
+    what = "the same recording" if taken.audio_sha256 == track.audio_sha256 else "another recording"
+    raise DuplicateTrack(
+        f"the track id {track.track_id!r} is taken by {what}, “{taken.title}”;"
+        " choose another id, or replace it"
+    )
+
+
+def _only_model(models: tuple[str, ...]) -> str:
+    if len(models) > 1:
+        listed = ", ".join(f"{model[:12]}…" for model in models)
+        raise CatalogError(f"the catalog was heard by several models ({listed}); name the one that judges")
+    return models[0] if models else ""
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CatalogError(
+            f"can't make the folder {folder}: {error.strerror}; choose another --data"
+        ) from error
