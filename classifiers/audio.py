@@ -21,7 +21,7 @@ class Audio:
 
     @property
     def duration_s(self) -> float:
-        return self.samples.shape[1] / self.sample_rate_hz
+        return float(self.samples.shape[1] / self.sample_rate_hz)
 
     @property
     def channels(self) -> int:

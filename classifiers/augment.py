@@ -19,7 +19,13 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from classifiers.spectrogram import BANDS_PER_OCTAVE, BANDS_PER_SEMITONE, FRAME_RATE_HZ, MARGIN_BANDS, VIEW_BANDS
+from classifiers.spectrogram import (
+    BANDS_PER_OCTAVE,
+    BANDS_PER_SEMITONE,
+    FRAME_RATE_HZ,
+    MARGIN_BANDS,
+    VIEW_BANDS,
+)
 
 CONTEXT_FRAMES = 48
 """Past that reverberation can bring into the window: 0.96 s."""
@@ -57,7 +63,9 @@ def _sometimes(count: int, probability: float, generator: Generator) -> Tensor:
     return torch.rand(count, generator=generator) < probability
 
 
-def warp(levels_db: Tensor, *, start_frames: Tensor, tempo: Tensor, shift_bands: Tensor, frames: int) -> Tensor:
+def warp(
+    levels_db: Tensor, *, start_frames: Tensor, tempo: Tensor, shift_bands: Tensor, frames: int
+) -> Tensor:
     """Cut, stretch and transpose: dB [batch, BANDS, source frames] to dB [batch, VIEW_BANDS, frames].
 
     Output frame j shows source frame ``start + tempo * j``; output band b shows source band
@@ -78,7 +86,9 @@ def warp(levels_db: Tensor, *, start_frames: Tensor, tempo: Tensor, shift_bands:
 def add_power(power: Tensor, other: Tensor, snr_db: Tensor, generator: Generator) -> Tensor:
     """Mix `other` in at the given ratio of mean powers, interfering with a random phase in each cell."""
     own = power.mean(dim=(1, 2), keepdim=True)
-    gain = own / other.mean(dim=(1, 2), keepdim=True).clamp_min(1e-12) * 10.0 ** (-snr_db / 10.0)[:, None, None]
+    gain = (
+        own / other.mean(dim=(1, 2), keepdim=True).clamp_min(1e-12) * 10.0 ** (-snr_db / 10.0)[:, None, None]
+    )
     other = other * gain
     phase = torch.rand(power.shape, generator=generator) * (2.0 * math.pi)
     return (power + other + 2.0 * (power * other).sqrt() * torch.cos(phase)).clamp_min(0.0)
@@ -96,10 +106,14 @@ def noise_like(power: Tensor, generator: Generator) -> Tensor:
     )
     # A band above the crossover averages several FFT bins: between 2 and 8 degrees of freedom.
     cells = -torch.log(torch.rand(2, batch, bands, frames, generator=generator).clamp_min(1e-6)).mean(dim=0)
-    tremolo = 1.0 + 0.8 * torch.sin(
-        torch.arange(frames) / FRAME_RATE_HZ * uniform(batch, 1.0, 25.0, generator)[:, None]
-    ) * (_sometimes(batch, 0.3, generator)[:, None])
-    return 10.0 ** (profile / 10.0)[:, :, None] * cells * tremolo[:, None, :]
+    tremolo = (
+        1.0
+        + 0.8
+        * torch.sin(torch.arange(frames) / FRAME_RATE_HZ * uniform(batch, 1.0, 25.0, generator)[:, None])
+        * (_sometimes(batch, 0.3, generator)[:, None])
+    )
+    noise: Tensor = 10.0 ** (profile / 10.0)[:, :, None] * cells * tremolo[:, None, :]
+    return noise
 
 
 def equalise(power: Tensor, depth_db: float, generator: Generator) -> Tensor:
@@ -140,9 +154,12 @@ def reverberate(power: Tensor, t60_s: tuple[float, float], generator: Generator)
     size = 2 * frames
     wet = torch.fft.irfft(torch.fft.rfft(power, size) * torch.fft.rfft(tail, size), size)[..., :frames]
     # The diffuse field's cells fluctuate as noise does.
-    wet = wet.clamp_min(0.0) * (0.4 + 0.6 * -torch.log(torch.rand(power.shape, generator=generator).clamp_min(1e-6)))
+    wet = wet.clamp_min(0.0) * (
+        0.4 + 0.6 * -torch.log(torch.rand(power.shape, generator=generator).clamp_min(1e-6))
+    )
     share = uniform(batch, 0.2, 1.0, generator)[:, None, None]
-    return share * wet + (1.0 - share) * power
+    mixed: Tensor = share * wet + (1.0 - share) * power
+    return mixed
 
 
 def code(power: Tensor, generator: Generator) -> Tensor:
@@ -151,7 +168,9 @@ def code(power: Tensor, generator: Generator) -> Tensor:
     level_db = 10.0 * torch.log10(power.clamp_min(1e-10))
     masker = functional.max_pool2d(level_db[:, None], (13, 5), stride=1, padding=(6, 2))[:, 0]
     depth_db = uniform(batch, 10.0, 30.0, generator)[:, None, None]
-    noise_db = uniform(batch, 0.5, 3.0, generator)[:, None, None] * torch.randn(power.shape, generator=generator)
+    noise_db = uniform(batch, 0.5, 3.0, generator)[:, None, None] * torch.randn(
+        power.shape, generator=generator
+    )
     kept = 10.0 ** ((level_db + noise_db) / 10.0)
     return torch.where(level_db > masker - depth_db, kept, torch.full_like(power, 1e-10))
 
@@ -197,11 +216,15 @@ def degrade(power: Tensor, settings: Augmentation, generator: Generator) -> Tens
     stranger = power.roll(int(torch.randint(1, max(batch, 2), (1,), generator=generator)), dims=0)
     snr = uniform(batch, *settings.music_snr_db, generator)
     power = apply(draw(settings.music_probability), add_power(power, stranger, snr, generator), power)
-    power = apply(draw(settings.reverb_probability), reverberate(power, settings.reverb_t60_s, generator), power)
+    power = apply(
+        draw(settings.reverb_probability), reverberate(power, settings.reverb_t60_s, generator), power
+    )
     snr = uniform(batch, *settings.noise_snr_db, generator)
     noisy = add_power(power, noise_like(power, generator), snr, generator)
     power = apply(draw(settings.noise_probability), noisy, power)
-    power = apply(draw(settings.equaliser_probability), equalise(power, settings.equaliser_db, generator), power)
+    power = apply(
+        draw(settings.equaliser_probability), equalise(power, settings.equaliser_db, generator), power
+    )
     power = apply(draw(settings.filter_probability), filter_bands(power, generator), power)
     power = apply(draw(settings.codec_probability), code(power, generator), power)
     return apply(draw(settings.mask_probability), mask(power, generator), power)
@@ -214,5 +237,7 @@ def draw_tempo(count: int, settings: Augmentation, generator: Generator) -> Tens
 
 
 def draw_shift_bands(count: int, settings: Augmentation, generator: Generator) -> Tensor:
-    drawn = uniform(count, -settings.shift_semitones, settings.shift_semitones, generator) * BANDS_PER_SEMITONE
+    drawn = (
+        uniform(count, -settings.shift_semitones, settings.shift_semitones, generator) * BANDS_PER_SEMITONE
+    )
     return torch.where(_sometimes(count, settings.shift_probability, generator), drawn, torch.zeros(count))

@@ -38,6 +38,8 @@ def coarse_db(
     of its own, and is brought to the reference's time by ``stride = 1 / tempo_ratio``.
     """
     total = power_db.shape[1]
+    if total == 0:
+        return power_db.new_zeros(len(power_db), 0)
     step = stride * _FRAMES_PER_CELL
     if frames is None:
         frames = max(int((total - start_s * FRAME_RATE_HZ) / step), 0)
@@ -66,11 +68,13 @@ def contrast(level_db: Tensor) -> Tensor:
 
 def _box(values: Tensor, width: int) -> Tensor:
     """Running mean along the last axis, over the cells that exist at the edges."""
-    return functional.avg_pool1d(values[None], width, stride=1, padding=width // 2, count_include_pad=False)[0]
+    return functional.avg_pool1d(values[None], width, stride=1, padding=width // 2, count_include_pad=False)[
+        0
+    ]
 
 
 def contour_bits(power_db: Tensor) -> NDArray[np.uint8]:
-    """Packed contour of a whole recording: uint8 [frames, BANDS / 8], bit set where the contrast is positive."""
+    """Packed contour of a recording: uint8 [frames, BANDS / 8], a bit set where the contrast is positive."""
     bits = (contrast(coarse_db(power_db)) > 0.0).T.contiguous().numpy()
     return np.packbits(bits, axis=1)
 

@@ -31,13 +31,14 @@ BATCH_WINDOWS = 64
 """Windows a forward pass: larger batches were no faster on two cores and held more memory."""
 
 
-class EmbedderConfig(PretrainedConfig):
+class EmbedderConfig(PretrainedConfig):  # type: ignore[misc]
     """Sizes of the network; `front_end` names the picture it was trained on."""
 
     model_type = "soundalike-embedder"
 
     def __init__(
         self,
+        *,
         hidden_size: int = 256,
         layers: int = 4,
         heads: int = 4,
@@ -55,7 +56,7 @@ class EmbedderConfig(PretrainedConfig):
         super().__init__(**rest)
 
 
-class EmbedderModel(PreTrainedModel):
+class EmbedderModel(PreTrainedModel):  # type: ignore[misc]
     """Power in dB, float [batch, VIEW_BANDS, WINDOW_FRAMES], to unit vectors, float32 [batch, dimension]."""
 
     config_class = EmbedderConfig
@@ -81,7 +82,9 @@ class EmbedderModel(PreTrainedModel):
         self.post_init()
 
     def forward(self, power_db: Tensor) -> Tensor:
-        states = self.encoder(normalise(power_db).transpose(1, 2)).last_hidden_state  # [batch, 2 + patches, hidden]
+        states = self.encoder(
+            normalise(power_db).transpose(1, 2)
+        ).last_hidden_state  # [batch, 2 + patches, hidden]
         pooled = torch.cat([states[:, :2].mean(dim=1), states[:, 2:].mean(dim=1)], dim=-1)
         return nn.functional.normalize(self.projection(pooled).float(), dim=-1)
 
@@ -109,7 +112,9 @@ class Embedder:
             ) from error
         expected = EmbedderConfig().front_end
         if model.config.front_end != expected:
-            raise ModelError(f"{path} wants the front end {model.config.front_end!r}; this program computes {expected!r}")
+            raise ModelError(
+                f"{path} wants the front end {model.config.front_end!r}; this program computes {expected!r}"
+            )
         self.dimension: int = model.config.dimension
         self.sha256 = _digest(model)
         # bfloat16 halves the time on CPUs that have it and changed no cosine by more than 0.01.
@@ -134,7 +139,10 @@ class Embedder:
         if needed > view.shape[1]:
             view = nn.functional.pad(view, (0, needed - view.shape[1]), value=float(power_db.min()))
         windows = view.unfold(1, WINDOW_FRAMES, 1)[:, torch.from_numpy(start_frames)].transpose(0, 1)
-        parts = [self._model(batch.to(torch.bfloat16)) for batch in windows.split(BATCH_WINDOWS)]
+        parts = [
+            self._model(windows[first : first + BATCH_WINDOWS].to(torch.bfloat16))
+            for first in range(0, len(windows), BATCH_WINDOWS)
+        ]
         if not parts:
             return np.zeros((0, self.dimension), dtype=np.float32)
         return torch.cat(parts).numpy()

@@ -117,8 +117,11 @@ def _window_starts(power_db: Tensor, hop_s: float) -> NDArray[np.int64]:
     last = max(frames - WINDOW_FRAMES // 2, 1)
     starts = np.arange(0, last, round(hop_s * FRAME_RATE_HZ), dtype=np.int64)
     loudest = power_db.amax(dim=0).numpy()
-    sounding = [bool(loudest[start : start + WINDOW_FRAMES].max(initial=-200.0) > SILENCE_DB) for start in starts]
-    return starts[np.array(sounding, dtype=bool)]
+    sounding = [
+        bool(loudest[start : start + WINDOW_FRAMES].max(initial=-200.0) > SILENCE_DB) for start in starts
+    ]
+    kept: NDArray[np.int64] = starts[np.array(sounding, dtype=bool)]
+    return kept
 
 
 @lru_cache(maxsize=2)

@@ -41,7 +41,8 @@ FLOOR_DB = -100.0
 
 def band_frequencies_hz() -> NDArray[np.float64]:
     """Centre frequency of each band: float64 [BANDS], 77.8 Hz to 6.1 kHz."""
-    return LOWEST_HZ * 2.0 ** (np.arange(BANDS) / BANDS_PER_OCTAVE)
+    frequencies: NDArray[np.float64] = LOWEST_HZ * 2.0 ** (np.arange(BANDS) / BANDS_PER_OCTAVE)
+    return frequencies
 
 
 @lru_cache(maxsize=4)

@@ -16,7 +16,7 @@ import json
 import time
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,7 @@ from classifiers.spectrogram_store import StoredTrack, dequantise, load_store
 
 SOURCE_FRAMES = 260
 """Frames cut around each chosen second: (context + window) * fastest tempo + jitter fit in."""
+STEPS_PER_EVALUATION = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +56,13 @@ class Recipe:
     average_decay: float = 0.995
     same_track_limit: float = 0.6
     """Cosine above which two crops of one track count as a repetition, not as a negative."""
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation = field(default_factory=Augmentation)
 
 
 def sample_sources(
     tracks: list[StoredTrack], weights: Tensor, recipe: Recipe, generator: Generator
 ) -> tuple[Tensor, Tensor]:
-    """Cut `pairs` stretches: float32 dB [pairs, BANDS, SOURCE_FRAMES] and the track number of each [pairs]."""
+    """Cut stretches: float32 dB [pairs, BANDS, SOURCE_FRAMES], and each one's track number [pairs]."""
     count = recipe.pairs // recipe.windows_per_track
     chosen = torch.multinomial(weights, count, replacement=len(tracks) < count, generator=generator)
     cuts, owners = [], []
@@ -132,6 +133,47 @@ def embed_batch(model: EmbedderModel, power_db: Tensor) -> Tensor:
     return result
 
 
+@dataclass(slots=True)
+class _State:
+    """All that a run needs to go on: written as one checkpoint."""
+
+    model: EmbedderModel
+    average: EmbedderModel
+    optimiser: torch.optim.Optimizer
+    step: int = 0
+    best: float = 0.0
+
+    @classmethod
+    def start(cls, recipe: Recipe, seed: int, device: torch.device) -> _State:
+        torch.manual_seed(seed)
+        model = EmbedderModel(EmbedderConfig()).to(device)
+        optimiser = torch.optim.AdamW(
+            model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)
+        )
+        return cls(model=model, average=deepcopy(model), optimiser=optimiser)
+
+    def load(self, path: Path) -> None:
+        state = torch.load(path, weights_only=True, map_location=self.model.device)
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.best = int(state["step"]), float(state["best"])
+
+    def save(self, path: Path) -> None:
+        part = path.with_suffix(".part")
+        torch.save(
+            {
+                "model": self.model.state_dict(),
+                "average": self.average.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "step": self.step,
+                "best": self.best,
+            },
+            part,
+        )
+        part.rename(path)
+
+
 def train(
     *,
     corpus: Path,
@@ -145,38 +187,13 @@ def train(
     """Train for `hours` of wall time, continuing the checkpoint in `out` when there is one.
 
     corpus: folder with tracks.csv (columns path, package, sha256, split). Returns the folder of the
-    best weights by `tune_score`. Raises SoundalikeError subclasses for unreadable music.
+    best weights by `tune_score`. Raises NotAudio for music that can't be read.
     """
     recipe = recipe or Recipe()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    tracks = [
-        track
-        for track in load_store(corpus, "train", out / "spectrograms", progress=preparing)
-        if len(track.levels) > 2 * SOURCE_FRAMES
-    ]
-    tune = [
-        track
-        for track in load_store(corpus, "tune", out / "spectrograms", progress=preparing)
-        if len(track.levels) > 2 * SOURCE_FRAMES
-    ]
-    # Long tracks hold more music, but not in proportion: they repeat themselves.
-    weights = torch.tensor([float(len(track.levels)) for track in tracks]).sqrt()
-    tune_weights = torch.tensor([float(len(track.levels)) for track in tune]).sqrt()
-
-    torch.manual_seed(seed)
-    model = EmbedderModel(EmbedderConfig()).to(device)
-    average = deepcopy(model)
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)
-    )
-    step, best = 0, 0.0
-    checkpoint = out / "checkpoint.pt"
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True, map_location=device)
-        model.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        step, best = int(state["step"]), float(state["best"])
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "recipe.json").write_text(json.dumps({"seed": seed, **asdict(recipe)}, indent=1))
+    tracks, weights = _usable(load_store(corpus, "train", out / "spectrograms", progress=preparing))
+    tune, tune_weights = _usable(load_store(corpus, "tune", out / "spectrograms", progress=preparing))
 
     fixed = Generator().manual_seed(7)
     tune_recipe = Recipe(pairs=128, windows_per_track=2 if len(tune) >= 64 else 4)
@@ -185,64 +202,56 @@ def train(
         for _ in range(8)
     ]
 
+    state = _State.start(recipe, seed, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    checkpoint = out / "checkpoint.pt"
+    if checkpoint.exists():
+        state.load(checkpoint)
     deadline = time.monotonic() + hours * 3600.0
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "recipe.json").write_text(json.dumps({"seed": seed, **asdict(recipe)}, indent=1))
-    smoothed = 0.0
     while time.monotonic() < deadline:
         # Each step draws from its own generator: a resumed run continues the same sequence.
-        generator = Generator().manual_seed(seed * 1_000_003 + step)
+        generator = Generator().manual_seed(seed * 1_000_003 + state.step)
         sources, owners = sample_sources(tracks, weights, recipe, generator)
         reference, query = make_pairs(sources, recipe.augmentation, generator)
-        for group in optimiser.param_groups:
-            group["lr"] = recipe.learning_rate * min(1.0, (step + 1) / recipe.warmup_steps)
-        embedded = embed_batch(model, torch.cat([reference, query]))
-        half = len(reference)
-        loss = contrastive_loss(embedded[:half], embedded[half:], owners, recipe)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.gradient_clip)
-        optimiser.step()
-        step += 1
-        decay = min(recipe.average_decay, step / (step + 10.0))
-        with torch.no_grad():
-            for kept, current in zip(average.parameters(), model.parameters(), strict=True):
-                kept.lerp_(current, 1.0 - decay)
-        smoothed = loss.item() if step == 1 else 0.95 * smoothed + 0.05 * loss.item()
-        figures = {"step": float(step), "loss": loss.item(), "smoothed_loss": smoothed}
-        if step % 100 == 0:
-            score = tune_score(average, tune_batches)
+        figures = {"loss": _learn(state, recipe, reference, query, owners), "step": float(state.step)}
+        if state.step % STEPS_PER_EVALUATION == 0:
+            score = tune_score(state.average, tune_batches)
             figures["tune_top1"] = score
-            if score > best:
-                best = score
-                average.save_pretrained(out / "best")
+            if score > state.best:
+                state.best = score
+                state.average.save_pretrained(out / "best")
             _append(out / "curve.csv", {**figures, "seconds": time.time()})
-            _save(checkpoint, model, average, optimiser, step, best)
+            state.save(checkpoint)
         report(figures)
-    _save(checkpoint, model, average, optimiser, step, best)
+    state.save(checkpoint)
     return out / "best"
 
 
-def _save(
-    path: Path,
-    model: EmbedderModel,
-    average: EmbedderModel,
-    optimiser: torch.optim.Optimizer,
-    step: int,
-    best: float,
-) -> None:
-    part = path.with_suffix(".part")
-    torch.save(
-        {
-            "model": model.state_dict(),
-            "average": average.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "step": step,
-            "best": best,
-        },
-        part,
-    )
-    part.rename(path)
+def _usable(tracks: list[StoredTrack]) -> tuple[list[StoredTrack], Tensor]:
+    """Tracks long enough to cut from, and how often to draw each.
+
+    Long tracks hold more music, but not in proportion, for they repeat themselves: the square root.
+    """
+    usable = [track for track in tracks if len(track.levels) > 2 * SOURCE_FRAMES]
+    return usable, torch.tensor([float(len(track.levels)) for track in usable]).sqrt()
+
+
+def _learn(state: _State, recipe: Recipe, reference: Tensor, query: Tensor, owners: Tensor) -> float:
+    """One step of gradient descent; returns the loss."""
+    for group in state.optimiser.param_groups:
+        group["lr"] = recipe.learning_rate * min(1.0, (state.step + 1) / recipe.warmup_steps)
+    embedded = embed_batch(state.model, torch.cat([reference, query]))
+    half = len(reference)
+    loss = contrastive_loss(embedded[:half], embedded[half:], owners, recipe)
+    state.optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(state.model.parameters(), recipe.gradient_clip)
+    state.optimiser.step()
+    state.step += 1
+    decay = min(recipe.average_decay, state.step / (state.step + 10.0))
+    with torch.no_grad():
+        for kept, current in zip(state.average.parameters(), state.model.parameters(), strict=True):
+            kept.lerp_(current, 1.0 - decay)
+    return float(loss)
 
 
 def _append(path: Path, figures: dict[str, float]) -> None:

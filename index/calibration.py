@@ -19,7 +19,7 @@ LOWEST_RATE = 1e-6
 
 def false_positive_rate(score: float) -> float:
     """Share of unrelated uploads whose best match scores at least this: in [LOWEST_RATE, 1]."""
-    return min(1.0, max(LOWEST_RATE, 10.0 ** (-(score - SCORE_AT_ONE) / SCORE_PER_DECADE)))
+    return min(1.0, max(LOWEST_RATE, math.pow(10.0, -(score - SCORE_AT_ONE) / SCORE_PER_DECADE)))
 
 
 def score_at(rate: float) -> float:

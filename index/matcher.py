@@ -100,12 +100,18 @@ class Matcher:
         )
         if query.duration_s <= SINGLE_BLOCK_S:
             span = (0.0, query.duration_s)
-            return [(line, span) for line in find_lines(pairs, start_s=0.0, end_s=span[1] + 1.0, most=LINES_A_QUERY)]
+            return [
+                (line, span)
+                for line in find_lines(pairs, start_s=0.0, end_s=span[1] + 1.0, most=LINES_A_QUERY)
+            ]
         blocks = np.arange(0.0, max(query.duration_s - BLOCK_S / 2.0, 1.0), BLOCK_HOP_S)
         found = []
         for start in blocks.tolist():
             span = (start, min(start + BLOCK_S, query.duration_s))
-            found += [(line, span) for line in find_lines(pairs, start_s=start, end_s=start + BLOCK_S, most=LINES_A_BLOCK)]
+            found += [
+                (line, span)
+                for line in find_lines(pairs, start_s=start, end_s=start + BLOCK_S, most=LINES_A_BLOCK)
+            ]
         supports = [_support(line, [other for other, _ in found]) for line, _ in found]
         order = sorted(range(len(found)), key=lambda number: -supports[number])
         return [found[number] for number in order]
@@ -124,7 +130,9 @@ class Matcher:
         stands_out = surprise(query.power_db, signs, start_s=start_s, end_s=end_s, found=found)
         return replace(found, surprise=stands_out) if stands_out >= ACCEPTED_SURPRISE else None
 
-    def _grow(self, query: QueryPrint, track: int, seed: Alignment, *, start_s: float, end_s: float) -> _Segment:
+    def _grow(
+        self, query: QueryPrint, track: int, seed: Alignment, *, start_s: float, end_s: float
+    ) -> _Segment:
         """Follow the line to both sides while the contour agrees, then measure the whole."""
         signs = self._signs(track)
         points = [(start_s, end_s, seed)]
@@ -224,14 +232,20 @@ def _fit(query: QueryPrint, signs: Tensor, points: list[tuple[float, float, Alig
     low, high = min(point[0] for point in points), max(point[1] for point in points)
     if len(points) > 1:
         middles = np.array([(start + end) / 2.0 for start, end, _ in points])
-        there = np.array([found.reference_s + (end - start) / 2.0 * found.tempo_ratio for start, end, found in points])
+        there = np.array(
+            [found.reference_s + (end - start) / 2.0 * found.tempo_ratio for start, end, found in points]
+        )
         weights = np.array([max(found.correlation, 1e-3) for _, _, found in points])
         tempo, origin = np.polyfit(middles, there, 1, w=weights)
         tempo, origin = float(tempo), float(origin)
     else:
         found = points[0][2]
         tempo, origin = found.tempo_ratio, found.reference_s - found.tempo_ratio * found.query_s
-    shift = float(np.average([p[2].shift_semitones for p in points], weights=[max(p[2].correlation, 1e-3) for p in points]))
+    shift = float(
+        np.average(
+            [p[2].shift_semitones for p in points], weights=[max(p[2].correlation, 1e-3) for p in points]
+        )
+    )
     start_s, end_s = _ends(query, signs, low, high, origin=origin, tempo_ratio=tempo, shift_semitones=shift)
     best = measure(
         query.power_db,

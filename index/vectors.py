@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import faiss
 import numpy as np
@@ -42,13 +43,13 @@ class VectorIndex:
         )
         self._index = self._build(prints)
 
-    def _build(self, prints: Mapping[str, ReferencePrint]) -> faiss.Index | None:
+    def _build(self, prints: Mapping[str, ReferencePrint]) -> Any:
         total = len(self._track)
         if total == 0:
             return None
         dimension = prints[self.track_ids[0]].vectors.shape[1]
         if total <= FLAT_UP_TO_VECTORS:
-            index = faiss.IndexScalarQuantizer(
+            index: Any = faiss.IndexScalarQuantizer(
                 dimension, faiss.ScalarQuantizer.QT_8bit_direct_signed, faiss.METRIC_INNER_PRODUCT
             )
         else:

@@ -1,0 +1,95 @@
+import pytest
+import torch
+
+from classifiers.augment import (
+    Augmentation,
+    add_power,
+    code,
+    degrade,
+    distort,
+    equalise,
+    filter_bands,
+    mask,
+    noise_like,
+    reverberate,
+    warp,
+)
+from classifiers.spectrogram import BANDS, MARGIN_BANDS, VIEW_BANDS
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(3)
+
+
+@pytest.fixture
+def power(generator: torch.Generator) -> torch.Tensor:
+    return torch.rand(6, VIEW_BANDS, 144, generator=generator) + 1e-3
+
+
+def warped(
+    picture: torch.Tensor, *, tempo: float, shift: float, start: float = 0.0, frames: int = 96
+) -> torch.Tensor:
+    return warp(
+        picture,
+        start_frames=torch.tensor([start]),
+        tempo=torch.tensor([tempo]),
+        shift_bands=torch.tensor([shift]),
+        frames=frames,
+    )
+
+
+def test_warp_without_change_is_a_cut(generator: torch.Generator) -> None:
+    picture = torch.rand(1, BANDS, 200, generator=generator)
+    cut = warped(picture, tempo=1.0, shift=0.0, start=10.0)
+    assert torch.allclose(cut, picture[:, MARGIN_BANDS : MARGIN_BANDS + VIEW_BANDS, 10:106], atol=1e-4)
+
+
+def test_warp_up_shows_lower_bands_of_the_source(generator: torch.Generator) -> None:
+    picture = torch.rand(1, BANDS, 200, generator=generator)
+    up = warped(picture, tempo=1.0, shift=4.0)
+    assert torch.allclose(up[:, 4:], picture[:, MARGIN_BANDS : MARGIN_BANDS + VIEW_BANDS - 4, :96], atol=1e-4)
+
+
+def test_warp_faster_shows_later_frames_sooner(generator: torch.Generator) -> None:
+    picture = torch.rand(1, BANDS, 200, generator=generator)
+    fast = warped(picture, tempo=2.0, shift=0.0, frames=50)
+    assert torch.allclose(fast, picture[:, MARGIN_BANDS : MARGIN_BANDS + VIEW_BANDS, 0:100:2], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda p, g: equalise(p, 12.0, g),
+        filter_bands,
+        lambda p, g: reverberate(p, (0.2, 2.0), g),
+        code,
+        distort,
+        mask,
+        lambda p, g: degrade(p, Augmentation(), g),
+    ],
+    ids=["equalise", "filter", "reverberate", "code", "distort", "mask", "degrade"],
+)
+def test_every_change_changes_keeps_power_finite_and_repeats_by_seed(change, power: torch.Tensor) -> None:
+    first = change(power, torch.Generator().manual_seed(5))
+    second = change(power, torch.Generator().manual_seed(5))
+    assert first.shape == power.shape
+    assert torch.isfinite(first).all()
+    assert (first >= 0).all()
+    assert not torch.equal(first, power)
+    assert torch.equal(first, second)
+
+
+def test_noise_is_added_at_the_ratio_asked(power: torch.Tensor, generator: torch.Generator) -> None:
+    noise = noise_like(power, generator)
+    mixed = add_power(power, noise, torch.full((6,), 0.0), generator)
+    # Equal powers that interfere with a random phase add up to twice the power.
+    assert float(mixed.mean() / power.mean()) == pytest.approx(2.0, rel=0.15)
+
+
+def test_reverberation_only_reaches_forward(generator: torch.Generator) -> None:
+    click = torch.zeros(1, VIEW_BANDS, 144)
+    click[:, :, 70] = 1.0
+    wet = reverberate(click, (0.5, 0.5), generator)
+    assert float(wet[:, :, :70].max()) < 1e-4
+    assert float(wet[:, :, 71:90].mean()) > 1e-4
