@@ -249,6 +249,11 @@ class Catalog:
             row = recordings.row_known_at(connection, track_id, known_at=known_at)
             return recordings.rights_of_row(connection, row.row_id, known_at=known_at)
 
+    def all_rights(self) -> dict[str, tuple[Right, ...]]:
+        """Who holds what now, by track id; tracks without a rightsholder are absent."""
+        with self._database.read() as connection:
+            return recordings.rights_of_live_tracks(connection)
+
     def set_rights(self, track_id: str, rights: Sequence[Right]) -> int:
         """Records new shares and returns the generation; the old ones stay on record. Raises UnknownTrack."""
         check_rights(rights, of=track_id)

@@ -155,6 +155,24 @@ def rights_of_row(connection: Connection, row_id: int, *, known_at: datetime | N
     return tuple(Right(row.name, row.share, Role(row.role)) for row in rows)
 
 
+def rights_of_live_tracks(connection: Connection) -> dict[str, tuple[Right, ...]]:
+    """By track id, for all live tracks that have any: one query however many there are."""
+    newest = select(rights.c.row_id, func.max(rights.c.version).label("version")).group_by(rights.c.row_id)
+    current = newest.subquery()
+    rows = connection.execute(
+        select(tracks.c.track_id, rightsholders.c.name, rights.c.share, rights.c.role)
+        .join(rights, rights.c.row_id == tracks.c.row_id)
+        .join(current, and_(current.c.row_id == rights.c.row_id, current.c.version == rights.c.version))
+        .join(rightsholders, rightsholders.c.rightsholder_id == rights.c.rightsholder_id)
+        .where(tracks.c.removed_at.is_(None))
+        .order_by(tracks.c.row_id, rightsholders.c.name, rights.c.role)
+    )
+    held: dict[str, list[Right]] = {}
+    for row in rows:
+        held.setdefault(row.track_id, []).append(Right(row.name, row.share, Role(row.role)))
+    return {track_id: tuple(of_track) for track_id, of_track in held.items()}
+
+
 def print_checksum(connection: Connection, *, audio_sha256: str, model_sha256: str) -> str | None:
     return connection.execute(
         select(prints.c.checksum).where(

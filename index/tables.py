@@ -30,9 +30,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
+from index.terms import NAME_CHARACTERS
+
 SHA256_CHARACTERS = 64
-NAME_CHARACTERS = 200
-"""Longest id or name: the limit that the upload events set for `uploader` and `upload_id`."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):

@@ -24,8 +24,10 @@ from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 
-from index.tables import NAME_CHARACTERS
 from soundalike.errors import CatalogError
+
+NAME_CHARACTERS = 200
+"""Longest id or name: the limit that the upload events set for `uploader` and `upload_id`."""
 
 LICENCE_PREFIX = "licence:"
 """A licensee `licence:REF` is whoever quotes the reference REF on the upload.
