@@ -1,0 +1,329 @@
+"""One upload from its URI to its evidence, in plain functions: the same for the job and for `check`.
+
+    hear ─▶ (fingerprinter) ─▶ recognise ─▶ assess_ai ─▶ conclude
+
+Nothing here knows Kafka or Beam. What is heavy or has state (the network, the catalog in memory, its tables)
+comes in through `Equipment`, whose parts are narrow enough to be replaced by a few lines in a test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from classifiers.audio import Audio
+from classifiers.fingerprint import QueryPrint
+from index.catalog import Finding
+from index.matcher import SegmentMatch
+from index.splits import format_share
+from index.tracks import Right, Track
+from pipeline.decode import DecodeLimits, decode
+from pipeline.events import AiDisclosure, Attribution, Split, Upload
+from pipeline.evidence import (
+    AiAssessment,
+    AudioFacts,
+    ConsentFinding,
+    Evidence,
+    IndexRef,
+    Match,
+    ModelRef,
+    Provenance,
+    Verdict,
+)
+from pipeline.fetch import FetchPolicy, fetch
+from pipeline.loudness import integrated_lufs
+from pipeline.policy import Case, Policy, Use, counted, judge, use_of
+from pipeline.uri_rules import redact
+from soundalike.errors import AudioError
+
+
+class Ear(Protocol):
+    """`classifiers.fingerprint.Fingerprinter`."""
+
+    name: str
+    sha256: str
+
+    def query(self, audio: Audio) -> QueryPrint: ...
+
+
+class Recogniser(Protocol):
+    """`index.matcher.Matcher`."""
+
+    def match(self, query: QueryPrint) -> list[SegmentMatch]: ...
+
+
+class Snapshot(Protocol):
+    """`index.serving.Serving`: one generation of the catalog, all of whose parts belong together."""
+
+    @property
+    def generation(self) -> int: ...
+    @property
+    def value(self) -> Recogniser: ...
+    @property
+    def tracks(self) -> Mapping[str, Track]: ...
+
+
+class Rights(Protocol):
+    """The part of `index.catalog.Catalog` that answers for the rightsholders."""
+
+    def findings(
+        self,
+        track_id: str,
+        use: str,
+        *,
+        uploader: str,
+        licences: Collection[str] = ...,
+        territory: str | None = ...,
+        at: datetime | None = ...,
+    ) -> tuple[Finding, ...]: ...
+
+    def is_own_upload(self, track_id: str, uploader: str) -> bool: ...
+
+    def rights_of(self, track_id: str) -> tuple[Right, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """What came of fetching and decoding: either `audio` or `error`."""
+
+    facts: AudioFacts
+    audio: Audio | None
+    error: AudioError | None
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """What the work needs; made once a process by `pipeline.equipment`.
+
+    hear: URI to Hearing; raises FetchFailed or DecoderUnavailable, both transient.
+    snapshot: the generation of the catalog that is served now.
+    fetch_attempts: how often a store that does not answer is asked, in the streaming job.
+    """
+
+    hear: Callable[[str], Hearing]
+    ear: Ear
+    snapshot: Callable[[], Snapshot]
+    rights: Rights
+    policy: Policy
+    fetch_attempts: int = 4
+
+    @property
+    def models(self) -> tuple[ModelRef, ...]:
+        return (ModelRef(name=self.ear.name, sha256=self.ear.sha256),)
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    evidence: Evidence
+    attributions: tuple[Attribution, ...]
+
+
+def hear(uri: str, *, fetch_policy: FetchPolicy, limits: DecodeLimits) -> Hearing:
+    """Fetch and decode. Every fault of the upload ends in `Hearing.error`.
+
+    Raises FetchFailed or DecoderUnavailable: not the upload's fault, and worth another attempt.
+    """
+    shown = redact(uri)  # a signed URL is a secret
+    facts = AudioFacts(uri=shown)
+    try:
+        with fetch(uri, policy=fetch_policy) as fetched:
+            facts = AudioFacts(uri=shown, sha256=fetched.sha256)
+            decoded = decode(fetched.path, limits=limits)
+    except AudioError as error:
+        return Hearing(facts, None, error)
+    audio = decoded.audio
+    facts = AudioFacts(
+        uri=shown,
+        sha256=facts.sha256,
+        codec=decoded.codec,
+        container=decoded.container,
+        sample_rate_hz=audio.sample_rate_hz,
+        channels=audio.channels,
+        duration_s=audio.duration_s,
+        loudness_lufs=integrated_lufs(audio, layout=decoded.layout),
+    )
+    return Hearing(facts, audio, None)
+
+
+def recognise(query: QueryPrint, snapshot: Snapshot) -> tuple[Match, ...]:
+    """All segments that the catalog's tracks explain, best first; the policy decides which of them count."""
+    return tuple(
+        Match(
+            track_id=segment.track_id,
+            title=snapshot.tracks[segment.track_id].title,
+            query_start_s=max(segment.query_start_s, 0.0),
+            query_end_s=segment.query_end_s,
+            reference_start_s=max(segment.reference_start_s, 0.0),
+            reference_end_s=segment.reference_end_s,
+            shift_semitones=segment.shift_semitones,
+            tempo_ratio=segment.tempo_ratio,
+            coverage=min(max(segment.coverage, 0.0), 1.0),
+            score=segment.score,
+            false_positive_rate=segment.false_positive_rate,
+        )
+        for segment in snapshot.value.match(query)
+    )
+
+
+def index_of(snapshot: Snapshot) -> IndexRef:
+    return IndexRef(generation=snapshot.generation, tracks=len(snapshot.tracks))
+
+
+def assess_ai(disclosure: AiDisclosure) -> AiAssessment:
+    """What the uploader says. No detector listens yet, so `known` is false and there is no probability."""
+    said = {
+        "vocals": disclosure.vocals,
+        "instruments": disclosure.instruments,
+        "post-production": disclosure.post_production,
+    }
+    ai = [part for part, value in said.items() if value]
+    human = [part for part, value in said.items() if value is False]
+    detail = "; ".join(
+        text for text, parts in ((f"AI: {', '.join(ai)}", ai), (f"no AI: {', '.join(human)}", human)) if parts
+    )
+    return AiAssessment(
+        known=False,
+        provenance=(
+            Provenance(
+                kind="disclosure",
+                state="found" if ai else "absent",
+                detail=detail or "the uploader said nothing about AI",
+            ),
+        ),
+    )
+
+
+def conclude(
+    upload: Upload,
+    facts: AudioFacts,
+    *,
+    matches: tuple[Match, ...],
+    index: IndexRef,
+    ai: AiAssessment,
+    equipment: Equipment,
+    at: datetime,
+) -> Conclusion:
+    """Ask the rightsholders' terms as of `at`, judge, and write the record."""
+    policy = equipment.policy
+    matches = counted(matches, policy=policy)
+    use = use_of(upload.ai_disclosure, ai, policy=policy)
+    tracks = tuple(dict.fromkeys(match.track_id for match in matches))
+    rights = equipment.rights
+    consent = tuple(
+        finding for track in tracks for finding in _ask(rights, track, use=use, upload=upload, at=at)
+    )
+    own = frozenset(track for track in tracks if rights.is_own_upload(track, upload.uploader))
+    case = Case(upload=upload, matches=matches, ai=ai, consent=consent, own_tracks=own, policy=policy)
+    evidence = _record(case, facts, index=index, models=equipment.models)
+    if evidence.verdict is not Verdict.LICENSED:
+        return Conclusion(evidence, ())
+    return Conclusion(evidence, _attributions(case, rights))
+
+
+def conclude_undecodable(
+    upload: Upload, facts: AudioFacts, error: AudioError, *, equipment: Equipment
+) -> Conclusion:
+    """The record of an upload that could not be heard. Its disclosure is kept: it may be sent again."""
+    case = Case(upload=upload, ai=assess_ai(upload.ai_disclosure), undecodable=error, policy=equipment.policy)
+    index = index_of(equipment.snapshot())
+    return Conclusion(_record(case, facts, index=index, models=equipment.models), ())
+
+
+def analyse(upload: Upload, *, equipment: Equipment, at: datetime) -> Conclusion:
+    """The whole way of one upload, as the graph goes it stage by stage. Raises FetchFailed and the like."""
+    hearing = equipment.hear(upload.uri)
+    if hearing.audio is None:
+        assert hearing.error is not None
+        return conclude_undecodable(upload, hearing.facts, hearing.error, equipment=equipment)
+    snapshot = equipment.snapshot()
+    matches = recognise(equipment.ear.query(hearing.audio), snapshot)
+    return conclude(
+        upload,
+        hearing.facts,
+        matches=matches,
+        index=index_of(snapshot),
+        ai=assess_ai(upload.ai_disclosure),
+        equipment=equipment,
+        at=at,
+    )
+
+
+def _record(case: Case, facts: AudioFacts, *, index: IndexRef, models: tuple[ModelRef, ...]) -> Evidence:
+    judgement = judge(case)
+    return Evidence(
+        upload_id=case.upload.upload_id,
+        verdict=judgement.verdict,
+        rule=judgement.rule,
+        reason=judgement.reason,
+        audio=facts,
+        matches=case.matches,
+        ai=case.ai,
+        consent=case.consent,
+        policy=case.policy.reference(),
+        index=index,
+        models=models,
+    )
+
+
+def _ask(
+    rights: Rights, track_id: str, *, use: Use, upload: Upload, at: datetime
+) -> tuple[ConsentFinding, ...]:
+    findings = rights.findings(
+        track_id, use, uploader=upload.uploader, licences=upload.licences, territory=upload.territory, at=at
+    )
+    return tuple(
+        ConsentFinding(
+            rightsholder=finding.rightsholder,
+            use=str(finding.use),
+            decision="allow" if finding.decision == "allow" else "deny",
+            term_id=finding.term_id,
+            version=finding.version,
+            track_id=track_id,
+        )
+        for finding in findings
+    )
+
+
+def _attributions(case: Case, rights: Rights) -> tuple[Attribution, ...]:
+    """One credit for each span of a licensed track.
+
+    An attribution names one term: that of the rightsholder with the largest share. The terms of the others
+    are in the evidence record, and the splits name everybody.
+    """
+    credited: list[Attribution] = []
+    for track_id in case.licensed_tracks:
+        shares: dict[str, Decimal] = {}  # one rightsholder may hold several, as label and as publisher
+        for right in rights.rights_of(track_id):
+            shares[right.rightsholder] = shares.get(right.rightsholder, Decimal(0)) + right.share
+        allowing = {
+            finding.rightsholder: finding
+            for finding in case.consent
+            if finding.track_id == track_id and finding.term_id is not None
+        }
+        term = allowing[max(allowing, key=lambda holder: (shares.get(holder, Decimal(0)), holder))]
+        assert term.term_id is not None
+        assert term.version is not None
+        splits = tuple(
+            Split(rightsholder=holder, share=format_share(share)) for holder, share in shares.items()
+        )
+        credited.extend(
+            Attribution(
+                upload_id=case.upload.upload_id,
+                track_id=track_id,
+                title=match.title,
+                use=case.use,
+                query_start_s=match.query_start_s,
+                query_end_s=match.query_end_s,
+                reference_start_s=match.reference_start_s,
+                reference_end_s=match.reference_end_s,
+                term_id=term.term_id,
+                term_version=term.version,
+                splits=splits,
+            )
+            for match in case.matches
+            if match.track_id == track_id
+        )
+    return tuple(credited)

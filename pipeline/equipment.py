@@ -1,0 +1,83 @@
+"""What a process needs to judge uploads, opened once and shared: the network and the catalog.
+
+`EquipmentPlan` is the small picklable description that travels inside the DoFns; `equipment_of` turns it into
+the heavy objects, once a process. Beam unpickles a copy of every DoFn for every thread, so without this cache
+the network and the catalog would be loaded many times over.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from classifiers.fingerprint import Fingerprinter, ReferencePrint, load_fingerprinter
+from index.catalog import Catalog
+from index.matcher import Matcher
+from index.serving import Serving, ServingCatalog
+from pipeline.analyse import Equipment, hear
+from pipeline.decode import DecodeLimits
+from pipeline.fetch import FetchPolicy
+from pipeline.metrics import process_metrics
+from pipeline.policy import Policy
+
+OpenEquipment = Callable[[], Equipment]
+"""Picklable; the same callable (by `==`) is answered with the same equipment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EquipmentPlan:
+    """Everything that decides how uploads are judged. Call it to open the equipment.
+
+    catalog_url: SQLAlchemy URL of the catalog's tables; None: SQLite in `data_dir`.
+    embedder: folder or hub id of another model; None: the shipped weights.
+    """
+
+    data_dir: Path
+    catalog_url: str | None = field(default=None, repr=False)  # may hold a password
+    embedder: str | None = None
+    fetch: FetchPolicy
+    limits: DecodeLimits = field(default_factory=DecodeLimits)
+    policy: Policy = field(default_factory=Policy)
+    fetch_attempts: int = 4
+
+    def __call__(self) -> Equipment:
+        """Raises CatalogError or ModelError: what is missing, and what to do."""
+        ear = load_fingerprinter(self.embedder)
+        catalog = Catalog.open(self.data_dir, url=self.catalog_url)
+        serving = _serve(catalog, ear)
+        return Equipment(
+            hear=partial(hear, fetch_policy=self.fetch, limits=self.limits),
+            ear=ear,
+            snapshot=partial(_current, serving),
+            rights=catalog,
+            policy=self.policy,
+            fetch_attempts=self.fetch_attempts,
+        )
+
+
+_opened: dict[OpenEquipment, Equipment] = {}
+_lock = threading.Lock()
+
+
+def equipment_of(plan: OpenEquipment) -> Equipment:
+    """The equipment of this plan in this process; opened at the first call, by one thread."""
+    with _lock:
+        if plan not in _opened:
+            _opened[plan] = plan()
+        return _opened[plan]
+
+
+def _serve(catalog: Catalog, ear: Fingerprinter) -> ServingCatalog[ReferencePrint, Matcher]:
+    serving = ServingCatalog(
+        catalog, build=Matcher, decode=ReferencePrint.from_arrays, model_sha256=ear.sha256
+    )
+    return serving.start()
+
+
+def _current(serving: ServingCatalog[ReferencePrint, Matcher]) -> Serving[Matcher]:
+    now = serving.current()
+    process_metrics().index(generation=now.generation, tracks=len(now.tracks))
+    return now
