@@ -23,7 +23,8 @@ Callers catch by meaning, and each message says what was tried, on what, and wha
     │   ├── CatalogBusy          another writer holds the catalog
     │   └── CatalogDamaged       a file fails its checksum, or belongs to another model
     ├── ModelError               model weights are missing, damaged or of another interface
-    └── BrokerError              Kafka did not answer, or refused
+    ├── BrokerError              Kafka did not answer, or refused
+    └── JobFailed                the streaming job kept failing and was given up
 """
 
 from __future__ import annotations
@@ -162,3 +163,9 @@ class BrokerError(SoundalikeError):
     """Kafka did not answer, or refused the request."""
 
     reason = "broker"
+
+
+class JobFailed(SoundalikeError):
+    """The streaming job kept failing, or its runner ended it; restarting it here is no longer of use."""
+
+    reason = "job_failed"
