@@ -186,9 +186,10 @@ def _copy_file(location: Location, prefix: Location, write: Callable[[bytes], No
         descriptor = _open_without_links(root, real)
     except OSError as error:
         raise FetchFailed(f"{location}: can't be opened ({error})") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise AudioNotFound(f"{location}: not a regular file")
     with os.fdopen(descriptor, "rb", buffering=0) as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise AudioNotFound(f"{location}: not a regular file")
         try:
             while piece := file.read(_READ_BYTES):
                 write(piece)

@@ -44,16 +44,15 @@ def resolve(host: str, port: int) -> list[str]:
 
 
 def is_public(address: str) -> bool:
-    """Whether an address is on the open internet, also when wrapped (IPv4-mapped, NAT64, 6to4, Teredo)."""
+    """Whether an address is on the open internet; IPv4 inside IPv6 (mapped, NAT64) counts as what it is."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
-        inner = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
-        if ip in _NAT64:
-            inner.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
-        if any(v4 is not None and not is_public(str(v4)) for v4 in inner):
-            return False
         if ip.ipv4_mapped is not None:
-            return True
+            return is_public(str(ip.ipv4_mapped))
+        if ip in _NAT64:
+            return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
+        if ip.sixtofour is not None or ip.teredo is not None:
+            return False  # tunnels that no store is served through
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 
