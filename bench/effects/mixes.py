@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from bench.effects import Samples
-from bench.effects.tone import level
+from bench.effects.tone import gain, level
 from bench.effects.warp import fit
 
-CROSSFADE_S = 0.5
-DUCK_DB = -20.0
+CROSSFADE_S: Final = 0.5
+DUCK_DB: Final = -20.0
 """What stays of the other record while the quote plays: faint, as with the fader nearly down."""
 
 
 def overlay(samples: Samples, other: Samples, *, ratio_db: float) -> Samples:
     """Mix `other` under the recording; `ratio_db` is recording over other."""
     under = fit(other, samples.shape[1])
-    return samples + under * np.float32(level(samples) / max(level(under), 1e-9) * 10.0 ** (-ratio_db / 20))
+    return samples + under * np.float32(level(samples) / max(level(under), 1e-9)) * gain(-ratio_db)
 
 
 def quote(samples: Samples, bed: Samples, *, rate_hz: int, before_s: float, after_s: float) -> Samples:
@@ -28,12 +30,13 @@ def quote(samples: Samples, bed: Samples, *, rate_hz: int, before_s: float, afte
     length = before + samples.shape[1] + after
     under = fit(bed, length) * np.float32(level(samples) / max(level(bed), 1e-9))
     fade = round(CROSSFADE_S * rate_hz)
-    gain = np.zeros(length, dtype=np.float32)
-    gain[before : before + samples.shape[1]] = 1.0
+    fader = np.zeros(length, dtype=np.float32)
+    fader[before : before + samples.shape[1]] = 1.0
     up = np.sin(np.linspace(0, np.pi / 2, fade, dtype=np.float32))
-    gain[before : before + fade] = up
-    gain[before + samples.shape[1] - fade : before + samples.shape[1]] = up[::-1]
-    floor = np.float32(10.0 ** (DUCK_DB / 20))
+    fader[before : before + fade] = up
+    fader[before + samples.shape[1] - fade : before + samples.shape[1]] = up[::-1]
+    floor = gain(DUCK_DB)
     placed = np.zeros_like(under)
     placed[:, before : before + samples.shape[1]] = samples
-    return placed * gain + under * (floor + (1 - floor) * np.sqrt(np.maximum(0, 1 - gain**2)))
+    out: Samples = placed * fader + under * (floor + (1 - floor) * np.sqrt(np.maximum(0, 1 - fader**2)))
+    return out

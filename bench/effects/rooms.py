@@ -9,7 +9,7 @@ from numpy.random import Generator
 from scipy.signal import fftconvolve
 
 from bench.effects import Samples
-from bench.effects.tone import level, same_loudness
+from bench.effects.tone import gain, level, same_loudness
 
 SPEED_OF_SOUND_M_S: Final = 343.0
 
@@ -20,8 +20,9 @@ def add_pink_noise(samples: Samples, *, rate_hz: int, snr_db: float, random: Gen
     frequencies_hz = np.fft.rfftfreq(length, 1 / rate_hz)
     white = np.fft.rfft(random.standard_normal(length))
     pink = np.fft.irfft(white / np.sqrt(np.maximum(frequencies_hz, 30.0)), n=length).astype(np.float32)
-    pink *= np.float32(level(samples) * 10.0 ** (-snr_db / 20) / max(level(pink), 1e-9))
-    return samples + pink
+    scale = np.float32(level(samples) / max(level(pink), 1e-9)) * gain(-snr_db)
+    out: Samples = samples + pink * scale
+    return out
 
 
 def room_response(*, rate_hz: int, t60_s: float, random: Generator) -> Samples:
@@ -49,7 +50,8 @@ def room_response(*, rate_hz: int, t60_s: float, random: Generator) -> Samples:
             )
     early /= np.linalg.norm(early)
     tail /= max(float(np.linalg.norm(tail)), 1e-9)
-    return (early + tail).astype(np.float32)
+    out: Samples = (early + tail).astype(np.float32)
+    return out
 
 
 def reverberate(samples: Samples, *, rate_hz: int, t60_s: float, random: Generator) -> Samples:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from bench.effects import Samples
-from bench.effects.tone import level
+from bench.effects.tone import gain, level
 
 VOWELS_HZ: Final = (
     (730, 1090, 2440),
@@ -83,4 +83,4 @@ def _resonate(
 def talk_over(samples: Samples, *, rate_hz: int, ratio_db: float, random: Generator) -> Samples:
     """A voice over the recording; `ratio_db` is music over voice."""
     voice = babble(samples.shape[1], rate_hz=rate_hz, random=random)
-    return samples + voice * np.float32(level(samples) * 10.0 ** (-ratio_db / 20))
+    return samples + voice * np.float32(level(samples)) * gain(-ratio_db)

@@ -44,7 +44,8 @@ def invert_right(samples: Samples) -> Samples:
 def emphasise_side(samples: Samples, *, mid_db: float) -> Samples:
     """Turn the middle down by `mid_db` (negative), as a karaoke filter does; mono becomes quieter."""
     mid = samples.mean(axis=0, keepdims=True)
-    return (samples - mid + mid * np.float32(10.0 ** (mid_db / 20))).astype(np.float32)
+    out: Samples = samples - mid + mid * gain(mid_db)
+    return out
 
 
 def clip(samples: Samples, *, drive_db: float) -> Samples:
@@ -52,7 +53,8 @@ def clip(samples: Samples, *, drive_db: float) -> Samples:
     peak = float(np.abs(samples).max())
     if peak == 0.0:
         return samples.copy()
-    return np.clip(samples / peak * 10.0 ** (drive_db / 20), -1.0, 1.0).astype(np.float32) * np.float32(peak)
+    out: Samples = np.clip(samples / peak * gain(drive_db), -1.0, 1.0) * np.float32(peak)
+    return out
 
 
 def chorus(samples: Samples, *, rate_hz: int, random: Generator) -> Samples:
@@ -103,6 +105,11 @@ def reverse_parts(samples: Samples, *, rate_hz: int, part_s: float, every_s: flo
         forward = samples[:, start : start + part]
         out[:, start : start + part] = forward * (1 - shape) + forward[:, ::-1] * shape
     return out
+
+
+def gain(decibels: float) -> np.float32:
+    """The amplitude factor of a level change."""
+    return np.float32(10.0 ** (decibels / 20))
 
 
 def same_loudness(samples: Samples, *, like: Samples) -> Samples:
