@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from pipeline.log import Log, TopicPlan
 
@@ -37,10 +38,16 @@ def plan(name: str, *, partitions: int = DEFAULT_PARTITIONS, replication: int = 
 
 
 def ensure(
-    log: Log, names: Iterable[str] = ALL, *, partitions: int = DEFAULT_PARTITIONS, replication: int = 1
+    log: Log,
+    names: Iterable[str] = ALL,
+    *,
+    prefix: str = "",
+    partitions: int = DEFAULT_PARTITIONS,
+    replication: int = 1,
 ) -> None:
-    """Create those of `names` that are absent; topics that exist are left as they are.
+    """Create those of `names`, each after `prefix`, that are absent; topics that exist are left as they are.
 
     Raises BrokerError if the log does not answer or refuses.
     """
-    log.create_topics([plan(name, partitions=partitions, replication=replication) for name in names])
+    plans = [plan(name, partitions=partitions, replication=replication) for name in names]
+    log.create_topics([replace(each, name=prefix + each.name) for each in plans])

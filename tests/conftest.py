@@ -1,0 +1,224 @@
+"""A real Apache Kafka for the tests: fetched once, started once per test session, gone at its end.
+
+`SOUNDALIKE_TEST_BROKERS=host:port` uses a running broker instead, on which the tests make topics of their
+own and leave them. Otherwise Java 17 or newer and Maven are needed; what is missing is said in one line, and
+the tests that need it fail: a skipped test would look like a passed one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pipeline.kafka_log import KafkaLog
+
+KAFKA_VERSION = "4.1.0"
+MIN_JAVA = 17
+POM = Path(__file__).parent / "kafka" / "pom.xml"
+
+FETCH_TIMEOUT_S = 300
+START_TIMEOUT_S = 60
+STOP_TIMEOUT_S = 20
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Warnings of third parties that nobody here can heed; all others stay errors."""
+    for narrow in (
+        # kafka-python loads its protocol schemas with a function that Python 3.11 and 3.12 call deprecated
+        # (3.13 took that back).
+        "ignore:(read|open)_text is deprecated:DeprecationWarning",
+    ):
+        config.addinivalue_line("filterwarnings", narrow)
+
+
+@pytest.fixture(scope="session")
+def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`host:port` of a broker that the whole session shares. Topics don't make themselves on it."""
+    given = os.environ.get("SOUNDALIKE_TEST_BROKERS")
+    if given:
+        yield given
+        return
+    broker = Broker(tmp_path_factory.mktemp("kafka"))
+    try:
+        broker.start()
+        yield broker.address
+    finally:
+        broker.stop()
+
+
+@pytest.fixture
+def kafka_log(brokers: str) -> KafkaLog:
+    from pipeline.kafka_log import KafkaLog  # noqa: PLC0415  # kafka-python warns while it is imported, see below
+
+    return KafkaLog(brokers)
+
+
+@pytest.fixture
+def new_broker(tmp_path: Path) -> Iterator[Callable[[], Broker]]:
+    """Starts brokers of the test's own, for tests that stop or break one."""
+    started: list[Broker] = []
+
+    def start() -> Broker:
+        broker = Broker(tmp_path / f"kafka-{len(started)}")
+        started.append(broker)
+        broker.start()
+        return broker
+
+    yield start
+    for broker in started:
+        broker.stop()
+
+
+@pytest.fixture
+def unique() -> Callable[[str], str]:
+    """Makes names that no other test, and no earlier run on the same broker, has used."""
+    return lambda name: f"{name}-{uuid.uuid4().hex[:12]}"
+
+
+class Broker:
+    """One KRaft node, broker and controller in one, on free loopback ports, with its data in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port, self._controller_port = _free_ports(2)
+        self.address = f"127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start, or start again with the same data on the same port; returns when clients are served."""
+        jars = _kafka_jars()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        properties = self.folder / "server.properties"
+        if not properties.exists():
+            properties.write_text(self._properties())
+            cluster_id = "c291bmRhbGlrZS10ZXN0cw"  # any 16 bytes in base64
+            self._java(
+                jars, "-Xmx128m", "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster_id
+            )
+        with (self.folder / "broker.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*_java_command(jars, "-Xmx384m", "kafka.Kafka"), str(properties)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        deadline_s = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline_s and self._process.poll() is None:
+            with socket.socket() as probe:
+                probe.settimeout(1.0)
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.1)
+        tail = (self.folder / "broker.log").read_text(errors="replace")[-2000:]
+        pytest.fail(
+            f"Kafka did not listen on {self.address} within {START_TIMEOUT_S} s:\n{tail}", pytrace=False
+        )
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        if self._process is None:
+            return
+        self._process.send_signal(number)
+        try:
+            self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def _java(self, jars: Path, heap: str, main: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [*_java_command(jars, heap, main), *arguments, "-c", str(self.folder / "server.properties")],
+            capture_output=True,
+            text=True,
+            timeout=START_TIMEOUT_S,
+            check=False,
+        )
+        if done.returncode != 0:
+            pytest.fail(f"{main} failed: {done.stdout[-1000:]}{done.stderr[-1000:]}", pytrace=False)
+
+    def _properties(self) -> str:
+        lines = {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self._controller_port}",
+            "advertised.listeners": f"PLAINTEXT://{self.address}",
+            "controller.listener.names": "CONTROLLER",
+            "controller.quorum.bootstrap.servers": f"127.0.0.1:{self._controller_port}",
+            "log.dirs": str(self.folder / "data"),
+            "offsets.topic.replication.factor": "1",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "offsets.topic.num.partitions": "5",
+            "group.initial.rebalance.delay.ms": "0",
+            # A topic that a typing error names has to be an error, as it is on a well-kept cluster.
+            "auto.create.topics.enable": "false",
+        }
+        return "".join(f"{name}={value}\n" for name, value in lines.items())
+
+
+def _java_command(jars: Path, heap: str, main: str) -> list[str]:
+    return ["java", heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*", main]
+
+
+def _kafka_jars() -> Path:
+    """The folder of Kafka's jars, fetched with Maven into the cache the first time."""
+    _require_java()
+    cache = Path(os.environ.get("SOUNDALIKE_CACHE") or Path.home() / ".cache" / "soundalike")
+    jars = cache / f"kafka-{KAFKA_VERSION}"
+    if jars.is_dir():
+        return jars
+    if shutil.which("mvn") is None:
+        pytest.fail(
+            "Maven (mvn) is missing: it fetches Kafka. Or set SOUNDALIKE_TEST_BROKERS.", pytrace=False
+        )
+    cache.mkdir(parents=True, exist_ok=True)
+    partial = cache / f"kafka-{KAFKA_VERSION}.{uuid.uuid4().hex}"
+    fetched = subprocess.run(
+        ["mvn", "-q", "-B", "-f", str(POM), "dependency:copy-dependencies", f"-DoutputDirectory={partial}"],
+        capture_output=True,
+        text=True,
+        timeout=FETCH_TIMEOUT_S,
+        check=False,
+    )
+    if fetched.returncode != 0:
+        shutil.rmtree(partial, ignore_errors=True)
+        pytest.fail(f"Maven could not fetch Kafka: {fetched.stdout[-1000:]}", pytrace=False)
+    try:
+        partial.rename(jars)  # all of it or nothing: another session may be fetching at the same time
+    except OSError:
+        shutil.rmtree(partial)
+    return jars
+
+
+def _require_java() -> None:
+    hint = f"Java {MIN_JAVA} or newer is needed to run Kafka. Or set SOUNDALIKE_TEST_BROKERS=host:port."
+    if shutil.which("java") is None:
+        pytest.fail(f"java is missing: {hint}", pytrace=False)
+    # Prints e.g. `openjdk 17.0.15 2025-04-15`; Java 8 does not know the option.
+    version = subprocess.run(["java", "--version"], capture_output=True, text=True, timeout=30, check=False)
+    words = version.stdout.split()
+    major = words[1].split(".")[0] if len(words) > 1 else ""
+    if not major.isdecimal() or int(major) < MIN_JAVA:
+        pytest.fail(f"java is too old: {hint}", pytrace=False)
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
