@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline import topics
 from pipeline.events import (
     ATTRIBUTION_TYPE,
     CATALOG_TYPE,
@@ -48,7 +49,7 @@ class Channel:
 
 CHANNELS = (
     Channel(
-        topic="uploads",
+        topic=topics.UPLOADS,
         event_types=(UPLOAD_TYPE, UPLOAD_V0_TYPE),
         key="upload_id",
         producer="upload service",
@@ -57,7 +58,7 @@ CHANNELS = (
         direction="receive",
     ),
     Channel(
-        topic="catalog",
+        topic=topics.CATALOG,
         event_types=(CATALOG_TYPE,),
         key="track_id",
         producer="rightsholder operations",
@@ -66,7 +67,7 @@ CHANNELS = (
         direction="receive",
     ),
     Channel(
-        topic="verdicts",
+        topic=topics.VERDICTS,
         event_types=(VERDICT_TYPE,),
         key="upload_id",
         producer="pipeline",
@@ -75,7 +76,7 @@ CHANNELS = (
         direction="send",
     ),
     Channel(
-        topic="flags",
+        topic=topics.FLAGS,
         event_types=(FLAG_TYPE,),
         key="upload_id",
         producer="pipeline",
@@ -84,7 +85,7 @@ CHANNELS = (
         direction="send",
     ),
     Channel(
-        topic="attributions",
+        topic=topics.ATTRIBUTIONS,
         event_types=(ATTRIBUTION_TYPE,),
         key="upload_id",
         producer="pipeline",
@@ -93,7 +94,7 @@ CHANNELS = (
         direction="send",
     ),
     Channel(
-        topic="uploads.dlq",
+        topic=topics.DEAD_LETTERS,
         event_types=(DEAD_LETTER_TYPE,),
         key="upload_id, or the key of the original record when that is not known",
         producer="pipeline",
@@ -102,7 +103,7 @@ CHANNELS = (
         direction="send",
     ),
     Channel(
-        topic="decisions",
+        topic=topics.DECISIONS,
         event_types=(DECISION_TYPE,),
         key="upload_id",
         producer="review",
@@ -155,8 +156,16 @@ def _channel(channel: Channel) -> dict[str, Any]:
             schema_name(event_type): {"$ref": f"#/components/messages/{schema_name(event_type)}"}
             for event_type in channel.event_types
         },
-        "bindings": {"kafka": {"topic": channel.topic, "bindingVersion": "0.5.0"}},
+        "bindings": {"kafka": _kafka_topic(channel.topic)},
     }
+
+
+def _kafka_topic(topic: str) -> dict[str, Any]:
+    """As `pipeline.topics` creates it; where it sets nothing, the broker's own defaults hold."""
+    settings = dict(topics.plan(topic).settings)
+    limit = settings.get("max.message.bytes")
+    configuration = {} if limit is None else {"topicConfiguration": {"max.message.bytes": int(limit)}}
+    return {"topic": topic, **configuration, "bindingVersion": "0.5.0"}
 
 
 def _operation(channel: Channel) -> dict[str, Any]:

@@ -95,7 +95,8 @@ def configure(*, level: str = "INFO", stream: TextIO | None = None, as_json: boo
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """Our logger for one part of the house: `"pipeline.decode"` logs as soundalike.pipeline.decode."""
-    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(f"{ROOT}.{name}")
+    part = name.removeprefix(f"{ROOT}.")
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(f"{ROOT}.{part}")
     return logger
 
 

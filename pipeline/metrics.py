@@ -38,7 +38,7 @@ class Metrics:
         self._uploads = Counter("soundalike_uploads", "Upload events read", registry=registry)
         self._verdicts = Counter(
             "soundalike_verdicts",
-            "Verdicts acknowledged, by the rule that fired",
+            "Verdicts given, by the rule that fired",
             ["verdict", "rule"],
             registry=registry,
         )
@@ -59,7 +59,7 @@ class Metrics:
             buckets=STAGE_BUCKETS_S, registry=registry,
         )  # fmt: skip
         self._age_seconds = Histogram(
-            "soundalike_end_to_end_seconds", "From the time of the upload event to its acknowledged verdict",
+            "soundalike_end_to_end_seconds", "From the time of the upload event to its verdict",
             buckets=AGE_BUCKETS_S, registry=registry,
         )  # fmt: skip
         self._lag = Gauge(
@@ -90,7 +90,7 @@ class Metrics:
     def verdict(
         self, verdict: Verdict, *, rule: str, uploaded_at: datetime | None = None, now: float | None = None
     ) -> None:
-        """A verdict was acknowledged. `uploaded_at`: the upload event's time, for the age; `now`: epoch s.
+        """A verdict was given. `uploaded_at`: the upload event's time, for the age; `now`: epoch s.
 
         Clocks differ: a time in the future counts as age 0.
         """

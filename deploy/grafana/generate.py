@@ -109,7 +109,7 @@ def build() -> dashboard.Dashboard:
     )
     board.with_panel(
         _curves("Age of verdicts", _quantiles("soundalike_end_to_end_seconds"), unit=SECONDS).description(
-            "From the time in the upload event to the acknowledged verdict."
+            "From the time in the upload event to the verdict on its way to the topic."
         )
     )
     board.with_panel(
