@@ -71,8 +71,6 @@ class Audfprint:
                 score=float(row[1]),
                 query_start_s=0.0,
                 reference_start_s=float(row[2]) * self._frame_s,
-                shift_semitones=0.0,
-                tempo_ratio=1.0,
             )
             for row in found
         ]

@@ -80,7 +80,8 @@ def _system(name: str, numbers: dict[str, Any], conditions: list[str]) -> list[s
     for threshold in numbers["thresholds"]:
         wrong = numbers["false_positives"][threshold["name"]]
         sign = "≤" if threshold["on"] == "false_positive_rate" else "≥"
-        value = f"{threshold['on'].replace('_', ' ')} {sign} {threshold['value']:.4g}"
+        limit = f"{threshold['value']:.4g}" if math.isfinite(threshold["value"]) else "any"
+        value = f"{threshold['on'].replace('_', ' ')} {sign} {limit}"
         lines.append(
             f"| {threshold['name']} | {value} | {threshold['origin']} "
             f"| {wrong['false_positives']} of {wrong['n']} "
