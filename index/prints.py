@@ -9,6 +9,7 @@ lies in SQL; a file that does not match it is `CatalogDamaged`, by name.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 import time
@@ -24,7 +25,10 @@ from safetensors.numpy import load, save
 
 from soundalike.errors import CatalogDamaged
 
-FORMAT = "soundalike-reference-print-1"
+FORMAT = 1
+"""Of the files; the arrays in them are the model's affair."""
+
+METADATA_KEY = "soundalike_reference_print"
 PART_SUFFIX = ".part"
 ABANDONED_AFTER_S = 24 * 3600.0
 """A `.part` file of yesterday belongs to a writer that was killed: writing one takes well under a second."""
@@ -62,10 +66,9 @@ class PrintStore:
     ) -> StoredFile:
         """Returns when the file is safe on the disk."""
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        content = save(
-            contiguous,
-            metadata={"format": FORMAT, "audio_sha256": audio_sha256, "model_sha256": model_sha256},
-        )
+        about = {"audio_sha256": audio_sha256, "format": FORMAT, "model_sha256": model_sha256}
+        # One entry only: safetensors writes several in any order, and equal prints must be equal files.
+        content = save(contiguous, metadata={METADATA_KEY: json.dumps(about, sort_keys=True)})
         checksum = hashlib.sha256(content).hexdigest()
         target = self.path(audio_sha256=audio_sha256, checksum=checksum)
         self.folder.mkdir(parents=True, exist_ok=True)
