@@ -41,12 +41,17 @@ class Settings(BaseSettings):
     )
 
     # Where events come from and go to
-    source: Literal["kafka", "local"] = Field("kafka", description="Kafka, or JSON Lines files in a folder.")
+    source: Literal["kafka", "local"] | None = Field(
+        None, description="Kafka, or JSON Lines files in a folder; default: whichever of both is configured."
+    )
     spool: Path | None = Field(None, description="Folder of the JSON Lines files.")
     brokers: str | None = Field(None, description="Kafka bootstrap servers, HOST:PORT[,HOST:PORT…].")
     group: str = Field("soundalike", min_length=1, description="Consumer group that owns the offsets.")
     topic_prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,100}$", description="Put before every topic.")
-    partitions: int = Field(3, ge=1, le=10_000, description="Of topics that have to be created.")
+    slots: int = Field(
+        1, ge=1, le=1_000, description="Readers that share the partitions; more than 1 only on Flink."
+    )
+    partitions: int = Field(6, ge=1, le=10_000, description="Of topics that have to be created.")
     replication: int = Field(1, ge=1, le=100, description="Of topics that have to be created.")
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     ssl_ca_file: Path | None = None
@@ -55,11 +60,14 @@ class Settings(BaseSettings):
     sasl_password: SecretStr | None = None
 
     # What an upload may be, and cost
-    allow_uris: Annotated[tuple[str, ...], NoDecode] = Field(
+    allow_uri: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="URI prefixes that audio may be fetched from, e.g. s3://uploads/,file:///srv/uploads/.",
     )
-    max_bytes: int = Field(500_000_000, ge=1_000, description="Of one file.")
+    private_host: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="https hosts that may resolve to private or loopback addresses."
+    )
+    max_bytes: int = Field(512 * 2**20, ge=1_000, description="Of one file.")
     max_duration_s: float = Field(3600.0, gt=0, description="Of one recording.")
     max_channels: int = Field(8, ge=1, le=64, description="Of one recording; 8 is 7.1.")
     max_decode_s: float = Field(60.0, gt=0, description="Wall seconds for decoding one recording.")
@@ -76,7 +84,7 @@ class Settings(BaseSettings):
     metrics_address: str = Field("127.0.0.1", description="Address that the metrics are served on.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    @field_validator("allow_uris", mode="before")
+    @field_validator("allow_uri", "private_host", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):

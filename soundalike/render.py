@@ -1,0 +1,176 @@
+"""What people see in a terminal: evidence, flags, dead letters, the demo's table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.events import DeadLetter
+from pipeline.evidence import Evidence, Match
+
+STYLES = {"clear": "green", "licensed": "cyan", "flagged": "bold red", "undecodable": "yellow"}
+NOTHING = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoRow:
+    """One upload of the demo. evidence: None as long as no verdict came."""
+
+    name: str
+    expected_verdict: str
+    expected_track: str | None
+    evidence: Evidence | None
+
+    @property
+    def is_right(self) -> bool:
+        """The verdict is the expected one and, where a track was reused, so is the best match."""
+        if self.evidence is None or self.evidence.verdict.value != self.expected_verdict:
+            return False
+        found = {match.track_id for match in self.evidence.matches}
+        return self.expected_track in found if self.expected_track is not None else not found
+
+
+def show_evidence(evidence: Evidence, *, console: Console | None = None) -> None:
+    """One record, for a person: the verdict, the sentence, and what it rests on."""
+    out = console or Console(highlight=False)
+    heading = Text.assemble(
+        (evidence.upload_id, "bold"),
+        "  ",
+        (evidence.verdict.value, STYLES[evidence.verdict.value]),
+        (f"  {evidence.rule}", "dim"),
+    )
+    out.print(heading)
+    out.print(Padding(Text(evidence.reason), (0, 0, 0, 2)))
+    audio = evidence.audio
+    if audio.duration_s is not None:
+        loudness = NOTHING if audio.loudness_lufs is None else f"{audio.loudness_lufs:.1f} LUFS"
+        facts = (
+            f"{audio.container}/{audio.codec}, {audio.sample_rate_hz} Hz, {audio.channels} channel"
+            f"{'s' if audio.channels != 1 else ''}, {_clock(audio.duration_s)}, {loudness}"
+        )
+        out.print(Padding(Text(facts, style="dim"), (0, 0, 0, 2)))
+    if evidence.matches:
+        out.print(Padding(_matches_table(evidence.matches), (0, 0, 0, 2)))
+    out.print()
+
+
+def flag_line(evidence: Evidence, *, at: datetime | None) -> str:
+    """One flag as one line: when, which upload, which rule, why."""
+    when = at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if at is not None else NOTHING
+    return _printable(f"{when}  {evidence.upload_id}  {evidence.rule}  {evidence.reason}")
+
+
+def show_dead_letters(letters: Sequence[tuple[str, DeadLetter]], *, console: Console | None = None) -> None:
+    """id (its first 12 digits are enough to name it), upload, stage, reason, attempt, place and message."""
+    out = console or Console(highlight=False)
+    if not letters:
+        out.print("no dead letters")
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("id", "upload", "stage", "reason", "attempt", "read from", "message"):
+        table.add_column(heading, overflow="fold", justify="right" if heading == "attempt" else "left")
+    for letter_id, letter in letters:
+        cells = (
+            letter_id[:12],
+            letter.upload_id or NOTHING,
+            letter.stage,
+            letter.reason,
+            str(letter.attempt),
+        )
+        table.add_row(*(Text(_printable(cell)) for cell in (*cells, letter.source, letter.message)))
+    out.print(table)
+
+
+def show_demo(rows: Sequence[DemoRow], *, console: Console) -> None:
+    """Expected and actual side by side, a wrong one marked; below each line the sentence that explains it."""
+    lines = [_demo_cells(row) for row in rows]
+    headings = ("", "upload", "expected", "verdict", "track", "upload s ↔ track s", "pitch", "tempo", "score")
+    widths = [max(cell_len(line[i]) for line in (headings, *lines)) for i in range(len(headings))]
+    out: list[RenderableType] = [_columns(headings, widths, style="dim")]
+    for row, cells in zip(rows, lines, strict=True):
+        out.append(_columns(cells, widths, style="" if row.is_right else "reverse", verdict=cells[3]))
+        reason = "no verdict came" if row.evidence is None else row.evidence.reason
+        out.append(Padding(Text(reason, style="dim"), (0, 0, 0, 2)))
+    for line in out:
+        console.print(line)
+
+
+def complain(message: str) -> None:
+    """A line on stderr about something that is passed over."""
+    Console(stderr=True, highlight=False, markup=False).print(
+        _printable(message), style="yellow", soft_wrap=True
+    )
+
+
+def _demo_cells(row: DemoRow) -> tuple[str, ...]:
+    mark = "✓" if row.is_right else "✗"
+    if row.evidence is None:
+        return (mark, row.name, row.expected_verdict, "none", *[NOTHING] * 5)
+    evidence = row.evidence
+    if not evidence.matches:
+        return (mark, row.name, row.expected_verdict, evidence.verdict.value, *[NOTHING] * 5)
+    best = evidence.matches[0]
+    return (mark, row.name, row.expected_verdict, evidence.verdict.value, best.track_id, *_match_cells(best))
+
+
+def _match_cells(match: Match) -> tuple[str, str, str, str]:
+    query = f"{match.query_start_s:.1f}–{match.query_end_s:.1f}"
+    reference = f"{match.reference_start_s:.1f}–{match.reference_end_s:.1f}"
+    return (
+        f"{query} ↔ {reference}",
+        f"{match.shift_semitones:+.1f}",
+        f"×{match.tempo_ratio:.2f}",
+        f"{match.score:.1f}",
+    )
+
+
+def _columns(cells: Iterable[str], widths: Sequence[int], *, style: str, verdict: str | None = None) -> Text:
+    line = Text(style=style, no_wrap=True, overflow="ellipsis")
+    for cell, width in zip(cells, widths, strict=True):
+        padded = cell + " " * (width - cell_len(cell) + 2)
+        line.append(padded, style=STYLES.get(cell, "") if cell == verdict else "")
+    line.rstrip()
+    return line
+
+
+def _matches_table(matches: Sequence[Match]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    headings = (
+        "track",
+        "title",
+        "upload s ↔ track s",
+        "pitch",
+        "tempo",
+        "score",
+        "covers",
+        "false positives",
+    )
+    for heading in headings:
+        right = heading in {"pitch", "tempo", "score", "covers", "false positives"}
+        table.add_column(heading, justify="right" if right else "left")
+    for match in matches:
+        table.add_row(
+            Text(match.track_id),
+            Text(match.title),
+            *_match_cells(match),
+            f"{match.coverage:.0%}",
+            f"{match.false_positive_rate:.2g}",
+        )
+    return table
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(seconds, 60.0)
+    return f"{int(minutes)}:{rest:04.1f} min"
+
+
+def _printable(text: str) -> str:
+    """Titles and messages come from outside: no escape sequence of theirs reaches the terminal."""
+    return "".join(character if character.isprintable() else "�" for character in text)
