@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Protocol
 
 from classifiers.audio import Audio
@@ -20,7 +21,7 @@ from index.catalog import Finding
 from index.matcher import SegmentMatch
 from index.splits import format_share
 from index.tracks import Right, Track
-from pipeline.decode import DecodeLimits, decode
+from pipeline.decode import DecodedAudio, DecodeLimits, decode
 from pipeline.events import AiDisclosure, Attribution, Split, Upload
 from pipeline.evidence import (
     AiAssessment,
@@ -131,7 +132,7 @@ def hear(uri: str, *, fetch_policy: FetchPolicy, limits: DecodeLimits) -> Hearin
     try:
         with fetch(uri, policy=fetch_policy) as fetched:
             facts = AudioFacts(uri=shown, sha256=fetched.sha256)
-            decoded = decode(fetched.path, limits=limits)
+            decoded = _decode(fetched.path, name=shown.rpartition("/")[2], limits=limits)
     except AudioError as error:
         return Hearing(facts, None, error)
     audio = decoded.audio
@@ -249,6 +250,14 @@ def analyse(upload: Upload, *, equipment: Equipment, at: datetime) -> Conclusion
         equipment=equipment,
         at=at,
     )
+
+
+def _decode(path: Path, *, name: str, limits: DecodeLimits) -> DecodedAudio:
+    """Errors name the upload, not the temporary file: the sentence is the same whoever says it, and when."""
+    try:
+        return decode(path, limits=limits)
+    except AudioError as error:
+        raise type(error)(str(error).replace(path.name, name)) from error
 
 
 def _record(case: Case, facts: AudioFacts, *, index: IndexRef, models: tuple[ModelRef, ...]) -> Evidence:

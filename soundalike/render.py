@@ -68,24 +68,21 @@ def flag_line(evidence: Evidence, *, at: datetime | None) -> str:
 
 
 def show_dead_letters(letters: Sequence[tuple[str, DeadLetter]], *, console: Console | None = None) -> None:
-    """id (its first 12 digits are enough to name it), upload, stage, reason, attempt, place and message."""
+    """Two lines each; the first 12 digits of an id are enough to name it."""
     out = console or Console(highlight=False)
     if not letters:
         out.print("no dead letters")
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("id", "upload", "stage", "reason", "attempt", "read from", "message"):
-        table.add_column(heading, overflow="fold", justify="right" if heading == "attempt" else "left")
     for letter_id, letter in letters:
-        cells = (
-            letter_id[:12],
-            letter.upload_id or NOTHING,
-            letter.stage,
-            letter.reason,
-            str(letter.attempt),
+        out.print(
+            Text.assemble(
+                (letter_id[:12], "bold"),
+                f"  {_printable(letter.upload_id or NOTHING)}  {letter.stage}  ",
+                (letter.reason, "red"),
+                (f"  attempt {letter.attempt}  from {_printable(letter.source)}", "dim"),
+            )
         )
-        table.add_row(*(Text(_printable(cell)) for cell in (*cells, letter.source, letter.message)))
-    out.print(table)
+        out.print(Padding(Text(_printable(letter.message)), (0, 0, 0, 2)))
 
 
 def show_demo(rows: Sequence[DemoRow], *, console: Console) -> None:
@@ -150,10 +147,10 @@ def _matches_table(matches: Sequence[Match]) -> Table:
         "tempo",
         "score",
         "covers",
-        "false positives",
+        "FP rate",
     )
     for heading in headings:
-        right = heading in {"pitch", "tempo", "score", "covers", "false positives"}
+        right = heading in {"pitch", "tempo", "score", "covers", "FP rate"}
         table.add_column(heading, justify="right" if right else "left")
     for match in matches:
         table.add_row(
