@@ -23,12 +23,12 @@ ROOT = "soundalike"
 REDACTED = "[redacted]"
 
 _SECRET_NAME = re.compile(
-    r"pass(word|wd|phrase)|secret|token|api_?key|access_?key|private_?key|credential|authori[sz]ation|cookie|signature",
+    r"pass(word|wd|phrase)|secret|token|(api|access|private)[_-]?key|credential|authori[sz]ation|cookie|signature",
     re.IGNORECASE,
 )
-# Lengths are bounded so that no crafted line makes a search quadratic.
-_URL_QUERY = re.compile(r"\b([a-z][a-z0-9+.-]{1,20}://[^\s?#\"'<>]*)\?[^\s\"'<>]*", re.IGNORECASE)
-_URL_USER = re.compile(r"\b([a-z][a-z0-9+.-]{1,20}://)[^\s/@\"'<>]{1,400}@", re.IGNORECASE)
+# Each search is linear, or its lengths are bounded: no crafted line may hold up the job.
+_WORD = re.compile(r"[^\s\"'<>]+")
+_URL_USER = re.compile(r"(://)[^\s/@\"'<>]{1,400}@")
 _BEARER = re.compile(r"\b(bearer\s+)[\w.~+/=-]{8,}", re.IGNORECASE)
 _ASSIGNMENT = re.compile(
     r"\b([\w-]{0,40}(?:password|passwd|secret|token|api[_-]?key)[\w-]{0,40}[\"']?\s{0,3}[=:]\s{0,3})"
@@ -128,10 +128,17 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 
 def redact_text(text: str) -> str:
     """`text` without the query strings and passwords of URLs, and without `password=…` and its like."""
-    text = _URL_QUERY.sub(rf"\1?{REDACTED}", text)
-    text = _URL_USER.sub(rf"\1{REDACTED}@", text)
+    if "://" in text:
+        text = _URL_USER.sub(rf"\1{REDACTED}@", _WORD.sub(_without_query, text))
     text = _BEARER.sub(rf"\1{REDACTED}", text)
     return _ASSIGNMENT.sub(rf"\1{REDACTED}", text)
+
+
+def _without_query(word: re.Match[str]) -> str:
+    url = word.group()
+    scheme_end = url.find("://")
+    query = url.find("?", scheme_end) if scheme_end >= 0 else -1
+    return url if query < 0 else f"{url[:query]}?{REDACTED}"
 
 
 def _clean(name: str, value: Any) -> Any:

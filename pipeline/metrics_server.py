@@ -15,6 +15,9 @@ from soundalike.errors import SettingsError
 REQUEST_TIMEOUT_S = 10.0
 """A client that says nothing is let go, so that idle connections can't pile up threads."""
 
+CLOSE_POLL_S = 0.1
+"""How soon a `close()` is noticed; the job's own shutdown waits for it."""
+
 PLAIN = "text/plain; charset=utf-8"
 
 HealthCheck = Callable[[], str | None]
@@ -36,7 +39,10 @@ class MetricsServer:
             ) from error
         self._server.daemon_threads = True
         self._thread = threading.Thread(
-            target=self._server.serve_forever, name="soundalike-metrics", daemon=True
+            target=self._server.serve_forever,
+            kwargs={"poll_interval": CLOSE_POLL_S},
+            name="soundalike-metrics",
+            daemon=True,
         )
         self._thread.start()
 
