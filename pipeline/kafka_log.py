@@ -11,7 +11,7 @@ import logging
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
@@ -51,7 +51,7 @@ class KafkaLog:
     """
 
     brokers: str
-    options: tuple[tuple[str, str | int | bool], ...] = ()
+    options: tuple[tuple[str, str | int | bool], ...] = field(default=(), repr=False)  # may hold a password
     client_id: str = "soundalike"
 
     def create_topics(self, plans: Iterable[TopicPlan]) -> None:

@@ -42,9 +42,8 @@ LAG_EVERY_S = 5.0
 """How often the lag is asked for. It is one request to the broker, and the dashboards look every 15 s."""
 
 MAX_FAILED_COMMITS = 5
-"""Commits that may fail in a row. The next bundle's commit makes up for one that failed, so a leader change
-is no reason to stop; but a group that may not commit at all would begin anew at every restart, and has to be
-seen."""
+"""Commits that may fail in a row. The next bundle tries again, so a change of leader is no reason to stop;
+but a group that may not commit at all would begin anew at every restart, and has to be seen."""
 
 draining = threading.Event()
 """Set it to end every source of this process after the record in hand; what was not read stays in the log.
@@ -209,6 +208,7 @@ class _ReadSlot(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
         self._starts: dict[int, int] = {}  # partition -> where the group stood when it was first seen
         self._last_record_s: dict[int, float] = {}  # slot -> monotonic time of its last record
         self._lag_due_s = 0.0
+        self._uncommitted: dict[int, int] = {}  # written, but the commit failed
         self._failed_commits = 0
         self._commit_error: BrokerError | None = None
 
@@ -246,6 +246,7 @@ class _ReadSlot(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
             finished[record.partition] = record.next_offset
         if finished:
             self._last_record_s[slot] = time.monotonic()
+        if finished or self._uncommitted:
             finalizer.register(lambda: self._commit(finished))
         if ended or draining.is_set():
             tracker.try_claim(END)
@@ -288,18 +289,21 @@ class _ReadSlot(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
             for partition, records in lag_records.items():
                 self._settings.on_lag(self._settings.topic, partition, records)
 
-    def _commit(self, offsets: Mapping[int, int]) -> None:
-        try:
-            with self._reader_lock:
-                self._reader.commit(offsets)
-        except BrokerError as error:
-            # Beam would swallow it. The outputs are written; only the progress is not, so the bundle has not
-            # failed.
-            self._failed_commits += 1
-            self._commit_error = error
-            _log.warning("commit %d in a row failed: %s", self._failed_commits, error)
-        else:
-            self._failed_commits = 0
+    def _commit(self, finished: Mapping[int, int]) -> None:
+        with self._reader_lock:
+            for partition, offset in finished.items():
+                self._uncommitted[partition] = max(offset, self._uncommitted.get(partition, 0))
+            try:
+                self._reader.commit(self._uncommitted)
+            except BrokerError as error:
+                # Beam would swallow it. The outputs are written, so the bundle has not failed: try with the
+                # next.
+                self._failed_commits += 1
+                self._commit_error = error
+                _log.warning("commit %d in a row failed: %s", self._failed_commits, error)
+            else:
+                self._uncommitted = {}
+                self._failed_commits = 0
 
 
 def replicas(total: int) -> Iterable[SlotPlan]:
