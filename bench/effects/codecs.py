@@ -1,4 +1,4 @@
-"""Lossy codecs, there and back in memory, with the encoder's delay taken out by the container."""
+"""Codecs, there and back in memory, with the encoder's delay taken out by the container."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from soundalike.errors import SettingsError
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """encoder: FFmpeg's name; bit_rate: bit/s; rate_hz: sample rate of the coded stream."""
+    """encoder: FFmpeg's name; bit_rate: bit/s, 0 for lossless ones; rate_hz: of the coded stream."""
 
     container: str
     encoder: str
@@ -26,9 +26,12 @@ class Codec:
 
 MP3_32K: Final = Codec("mp3", "libmp3lame", 32_000, 22_050)
 MP3_64K: Final = Codec("mp3", "libmp3lame", 64_000, 44_100)
+MP3_192K: Final = Codec("mp3", "libmp3lame", 192_000, 44_100)
 OPUS_24K: Final = Codec("ogg", "libopus", 24_000, 48_000)
 OPUS_96K: Final = Codec("ogg", "libopus", 96_000, 48_000)
 AAC_48K: Final = Codec("mp4", "aac", 48_000, 44_100)
+AAC_128K: Final = Codec("mp4", "aac", 128_000, 48_000)
+FLAC: Final = Codec("flac", "flac", 0, 48_000)
 VORBIS_LOW: Final = Codec("ogg", "vorbis", 48_000, 32_000)
 """FFmpeg's own Vorbis encoder, the one in every PyAV wheel: coarser than libvorbis at the same rate."""
 
@@ -45,7 +48,8 @@ def encode(samples: Samples, *, rate_hz: int, codec: Codec, tags: dict[str, str]
             stream = container.add_stream(codec.encoder, rate=codec.rate_hz)
             assert isinstance(stream, av.AudioStream)
             stream.layout = "stereo"
-            stream.bit_rate = codec.bit_rate
+            if codec.bit_rate:
+                stream.bit_rate = codec.bit_rate
             stream.codec_context.thread_count = 1
             stream.codec_context.options = {"strict": "-2"}  # FFmpeg calls its Vorbis encoder experimental
             step = codec.rate_hz
