@@ -255,15 +255,18 @@ def _consent_sentences(case: Case, track_id: str) -> list[str]:
     if not findings:
         return [f"no rightsholder is on record to allow the {_words(case.use)}"]
     decisive = [f for f in findings if f.decision == "deny"] or findings
-    return [_consent_sentence(finding) for finding in decisive]
+    silent = [finding.rightsholder for finding in decisive if finding.term_id is None]
+    sentences = [_consent_sentence(finding) for finding in decisive if finding.term_id is not None]
+    if silent:
+        has = "has" if len(silent) == 1 else "have"
+        sentences.append(f"{' and '.join(silent)} {has} no term that allows the {_words(case.use)}")
+    return sentences
 
 
 def _consent_sentence(finding: ConsentFinding) -> str:
-    use = _words(finding.use)
-    if finding.term_id is None:
-        return f"{finding.rightsholder} has no term that allows the {use}"
     verb = "allows" if finding.decision == "allow" else "denies"
-    return f"{finding.rightsholder} {verb} the {use} (term {finding.term_id}, version {finding.version})"
+    term = f"term {finding.term_id}, version {finding.version}"
+    return f"{finding.rightsholder} {verb} the {_words(finding.use)} ({term})"
 
 
 def _words(use: str) -> str:

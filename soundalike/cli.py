@@ -13,7 +13,7 @@ from typing import Annotated, cast
 import typer
 
 import soundalike
-from soundalike.commands import catalog, check, dead_letters, flags, publish, run
+from soundalike.commands import catalog, check, dead_letters, demo, flags, publish, run
 from soundalike.errors import SoundalikeError
 
 EXIT_FAILED = 2
@@ -31,6 +31,7 @@ app = typer.Typer(
     help="Whose recording is it, is it machine-made, is it allowed? Moderation of music uploads."
     "\n\nStart with `soundalike demo`; then `soundalike catalog add` and `soundalike check`.",
 )
+app.command("demo", rich_help_panel="On this machine")(demo.demo)
 app.command("check", rich_help_panel="On this machine")(check.check)
 app.add_typer(catalog.app, name="catalog", rich_help_panel="On this machine")
 app.command("run", rich_help_panel="As a service")(run.run)

@@ -122,7 +122,7 @@ def _match_cells(match: Match) -> tuple[str, str, str, str]:
     reference = f"{match.reference_start_s:.1f}–{match.reference_end_s:.1f}"
     return (
         f"{query} ↔ {reference}",
-        f"{match.shift_semitones:+.1f}",
+        f"{round(match.shift_semitones, 1) + 0.0:+.1f}",  # adding 0.0 turns -0.0 into +0.0
         f"×{match.tempo_ratio:.2f}",
         f"{match.score:.1f}",
     )
