@@ -28,30 +28,38 @@ _TIME_NEIGHBOURS = 31
 _CLIP_DB = 12.0
 
 
-def coarse_db(
-    power_db: Tensor, *, stride: float = 1.0, start_s: float = 0.0, frames: int | None = None
-) -> Tensor:
-    """Resample a 50 Hz picture in dB to CONTOUR_RATE_HZ: [BANDS, frames].
+class Picture:
+    """A 50 Hz picture in dB, [BANDS, frames], that can be resampled in time at any stride.
 
-    Cell k is the mean level around second ``start_s + k * stride / CONTOUR_RATE_HZ``. A query played
-    at `tempo_ratio` times the reference's tempo runs through as many seconds of the reference in one
-    of its own, and is brought to the reference's time by ``stride = 1 / tempo_ratio``.
+    Running sums make a cell of any width one difference, whatever the picture's length.
     """
-    total = power_db.shape[1]
-    if total == 0:
-        return power_db.new_zeros(len(power_db), 0)
-    step = stride * _FRAMES_PER_CELL
-    if frames is None:
-        frames = max(int((total - start_s * FRAME_RATE_HZ) / step), 0)
-    # Running sum, so that a cell of any width is one difference of interpolated sums.
-    summed = functional.pad(power_db.cumsum(dim=1, dtype=torch.float64), (1, 0))
-    edges = start_s * FRAME_RATE_HZ + (torch.arange(frames + 1, dtype=torch.float64) - 0.5) * step + 0.5
-    edges = edges.clamp(0.0, float(total))
-    left = edges.floor().long().clamp(max=max(total - 1, 0))
-    weight = edges - left
-    at_edge = summed[:, left] * (1.0 - weight) + summed[:, left + 1] * weight
-    width = (edges[1:] - edges[:-1]).clamp_min(1e-3)
-    return ((at_edge[:, 1:] - at_edge[:, :-1]) / width).float()
+
+    def __init__(self, power_db: Tensor) -> None:
+        self.frames = power_db.shape[1]
+        self.duration_s = self.frames / FRAME_RATE_HZ
+        self._summed = functional.pad(power_db.cumsum(dim=1, dtype=torch.float64), (1, 0))
+
+    def coarse_db(self, *, stride: float = 1.0, start_s: float = 0.0, cells: int | None = None) -> Tensor:
+        """Mean level at CONTOUR_RATE_HZ: float32 [BANDS, cells].
+
+        Cell k is the mean around second ``start_s + k * stride / CONTOUR_RATE_HZ``. A query played
+        at `tempo_ratio` times the reference's tempo runs through as many seconds of the reference in
+        one of its own, and is brought to the reference's time by ``stride = 1 / tempo_ratio``.
+        """
+        step = stride * _FRAMES_PER_CELL
+        start = start_s * FRAME_RATE_HZ
+        if cells is None:
+            cells = max(int((self.frames - start) / step), 0)
+        if self.frames == 0:
+            return self._summed.new_zeros(len(self._summed), 0, dtype=torch.float32)
+        edges = start + (torch.arange(cells + 1, dtype=torch.float64) - 0.5) * step + 0.5
+        edges = edges.clamp(0.0, float(self.frames))
+        left = edges.floor().long().clamp(max=self.frames - 1)
+        first, last = int(left[0]), int(left[-1])
+        summed = self._summed[:, first : last + 2]
+        at_edge = torch.lerp(summed[:, left - first], summed[:, left - first + 1], edges - left)
+        width = (edges[1:] - edges[:-1]).clamp_min(1e-3)
+        return ((at_edge[:, 1:] - at_edge[:, :-1]) / width).float()
 
 
 def contrast(level_db: Tensor) -> Tensor:
@@ -75,7 +83,7 @@ def _box(values: Tensor, width: int) -> Tensor:
 
 def contour_bits(power_db: Tensor) -> NDArray[np.uint8]:
     """Packed contour of a recording: uint8 [frames, BANDS / 8], a bit set where the contrast is positive."""
-    bits = (contrast(coarse_db(power_db)) > 0.0).T.contiguous().numpy()
+    bits = (contrast(Picture(power_db).coarse_db()) > 0.0).T.contiguous().numpy()
     return np.packbits(bits, axis=1)
 
 

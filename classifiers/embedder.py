@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import ASTConfig, ASTModel, PretrainedConfig, PreTrainedModel
+from transformers.utils import logging as hf_logging
 
 from classifiers.spectrogram import FRAME_RATE_HZ, MARGIN_BANDS, VIEW_BANDS
 from soundalike.errors import ModelError
@@ -103,6 +104,8 @@ class Embedder:
 
     def __init__(self, path: Path | str = SHIPPED_WEIGHTS) -> None:
         self.name = str(path) if Path(path) != SHIPPED_WEIGHTS else "soundalike-embedder"
+        # Its progress bar would interleave with ours and with the logs.
+        hf_logging.disable_progress_bar()
         try:
             model = EmbedderModel.from_pretrained(str(path))
         except (OSError, ValueError, RuntimeError) as error:

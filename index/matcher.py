@@ -14,13 +14,14 @@ from functools import lru_cache
 import numpy as np
 from torch import Tensor, from_numpy
 
-from classifiers.contour import CONTOUR_RATE_HZ, unpack
+from classifiers.contour import CONTOUR_RATE_HZ, Picture, unpack
 from classifiers.embedder import WINDOW_S
 from classifiers.fingerprint import QueryPrint, ReferencePrint
+from classifiers.spectrogram import BANDS_PER_SEMITONE
 from index.align import BLOCK_HOP_S, BLOCK_S, Line, Pairs, find_lines
 from index.calibration import false_positive_rate
 from index.vectors import VectorIndex
-from index.verify import Alignment, measure, query_contrast, surprise
+from index.verify import Alignment, laid_over, measure, query_contrast, standing
 
 NEIGHBOURS = 20
 SINGLE_BLOCK_S = 15.0
@@ -29,6 +30,8 @@ LINES_A_QUERY = 16
 """Hypotheses verified for a single block; on the tune split more found nothing new."""
 LINES_A_BLOCK = 4
 LINES_IN_ALL = 48
+LEAST_CORRELATION = 0.05
+"""Under it no alignment of ten seconds was right; it spares comparing with the whole reference."""
 ACCEPTED_SURPRISE = 5.0
 """What a block's line needs to be grown into a segment; the calibration judges the segment."""
 MOST_SEGMENTS = 64
@@ -69,17 +72,17 @@ class Matcher:
 
     def match(self, query: QueryPrint) -> list[SegmentMatch]:
         """Segments of the query found in the catalog, best score first; empty when nothing is."""
-        lines = self._hypotheses(query)
+        picture = Picture(query.power_db)
         accepted: list[tuple[int, _Segment]] = []
-        for line, (start_s, end_s) in lines[:LINES_IN_ALL]:
+        for line, span in self._hypotheses(query)[:LINES_IN_ALL]:
             if len(accepted) == MOST_SEGMENTS:
                 break
             if any(track == line.track and segment.explains(line) for track, segment in accepted):
                 continue
-            found = self._verify(query, line, start_s=start_s, end_s=end_s)
+            found = self._verify(picture, line, span)
             if found is None:
                 continue
-            segment = self._grow(query, line.track, found, start_s=start_s, end_s=end_s)
+            segment = self._grow(picture, line.track, found, span)
             if segment.end_s - segment.start_s >= min(SHORTEST_SEGMENT_S, 0.5 * query.duration_s):
                 accepted.append((line.track, segment))
         return self._report(query, accepted)
@@ -116,44 +119,57 @@ class Matcher:
         order = sorted(range(len(found)), key=lambda number: -supports[number])
         return [found[number] for number in order]
 
-    def _verify(self, query: QueryPrint, line: Line, *, start_s: float, end_s: float) -> Alignment | None:
+    def _verify(self, picture: Picture, line: Line, span: tuple[float, float]) -> Alignment | None:
+        start_s, end_s = span
         signs = self._signs(line.track)
-        found = measure(
-            query.power_db,
-            signs,
-            start_s=start_s,
-            end_s=end_s,
-            reference_s=line.reference_s + (start_s - line.query_s) * line.tempo_ratio,
+        hypothesis = Alignment(
+            query_s=line.query_s,
+            reference_s=line.reference_s,
             tempo_ratio=line.tempo_ratio,
             shift_semitones=-line.transposition,
+            correlation=0.0,
         )
-        stands_out = surprise(query.power_db, signs, start_s=start_s, end_s=end_s, found=found)
-        return replace(found, surprise=stands_out) if stands_out >= ACCEPTED_SURPRISE else None
+        found = measure(picture, signs, start_s=start_s, end_s=end_s, near=hypothesis)
+        if found.correlation < LEAST_CORRELATION:
+            return None
+        stands = standing(picture, signs, start_s=start_s, end_s=end_s, found=found)
+        if stands.surprise < ACCEPTED_SURPRISE:
+            return None
+        if stands.best_correlation > found.correlation and abs(stands.best_s - found.reference_s) > 0.5:
+            elsewhere = replace(found, reference_s=stands.best_s)
+            better = measure(
+                picture,
+                signs,
+                start_s=start_s,
+                end_s=end_s,
+                near=elsewhere,
+                tempo_reach=0.02,
+                shift_bands=1,
+                offset_s=0.3,
+            )
+            return max(found, better, key=lambda alignment: alignment.correlation)
+        return found
 
-    def _grow(
-        self, query: QueryPrint, track: int, seed: Alignment, *, start_s: float, end_s: float
-    ) -> _Segment:
+    def _grow(self, picture: Picture, track: int, seed: Alignment, span: tuple[float, float]) -> _Segment:
         """Follow the line to both sides while the contour agrees, then measure the whole."""
         signs = self._signs(track)
-        points = [(start_s, end_s, seed)]
+        points = [(*span, seed)]
         for direction in (-1, 1):
-            current, (low, high) = seed, (start_s, end_s)
+            current, (low, high) = seed, span
             misses = 0
             while misses < 2:
                 low, high = low + direction * BLOCK_HOP_S, high + direction * BLOCK_HOP_S
-                if high > query.duration_s + 1e-6 or low < 0.0:
+                if high > picture.duration_s + 1e-6 or low < 0.0:
                     break
                 beside = measure(
-                    query.power_db,
+                    picture,
                     signs,
                     start_s=low,
                     end_s=high,
-                    reference_s=current.reference_s + (low - current.query_s) * current.tempo_ratio,
-                    tempo_ratio=current.tempo_ratio,
-                    shift_semitones=current.shift_semitones,
-                    tempo_steps=1,
+                    near=current,
+                    tempo_reach=0.01,
                     shift_bands=1,
-                    offset_s=0.6,
+                    offset_s=0.4,
                 )
                 if beside.correlation > 0.5 * seed.correlation:
                     misses = 0
@@ -161,7 +177,7 @@ class Matcher:
                     current = replace(beside, tempo_ratio=_blend(current.tempo_ratio, beside.tempo_ratio))
                 else:
                     misses += 1
-        return _fit(query, signs, points)
+        return _fit(picture, signs, points)
 
     def _report(self, query: QueryPrint, accepted: list[tuple[int, _Segment]]) -> list[SegmentMatch]:
         matches: list[SegmentMatch] = []
@@ -227,83 +243,60 @@ def _support(line: Line, others: list[Line]) -> float:
     return total
 
 
-def _fit(query: QueryPrint, signs: Tensor, points: list[tuple[float, float, Alignment]]) -> _Segment:
+def _fit(picture: Picture, signs: Tensor, points: list[tuple[float, float, Alignment]]) -> _Segment:
     """One line through all blocks, its ends where the contours stop agreeing, its score over all of it."""
     low, high = min(point[0] for point in points), max(point[1] for point in points)
+    weights = np.array([max(found.correlation, 1e-3) for _, _, found in points])
     if len(points) > 1:
         middles = np.array([(start + end) / 2.0 for start, end, _ in points])
         there = np.array(
             [found.reference_s + (end - start) / 2.0 * found.tempo_ratio for start, end, found in points]
         )
-        weights = np.array([max(found.correlation, 1e-3) for _, _, found in points])
-        tempo, origin = np.polyfit(middles, there, 1, w=weights)
-        tempo, origin = float(tempo), float(origin)
+        tempo, origin = (float(value) for value in np.polyfit(middles, there, 1, w=weights))
     else:
         found = points[0][2]
         tempo, origin = found.tempo_ratio, found.reference_s - found.tempo_ratio * found.query_s
-    shift = float(
-        np.average(
-            [p[2].shift_semitones for p in points], weights=[max(p[2].correlation, 1e-3) for p in points]
-        )
+    shift = float(np.average([found.shift_semitones for _, _, found in points], weights=weights))
+    line = Alignment(
+        query_s=0.0, reference_s=origin, tempo_ratio=tempo, shift_semitones=shift, correlation=0.0
     )
-    start_s, end_s = _ends(query, signs, low, high, origin=origin, tempo_ratio=tempo, shift_semitones=shift)
+    start_s, end_s = _ends(picture, signs, low, high, line)
     best = measure(
-        query.power_db,
-        signs,
-        start_s=start_s,
-        end_s=end_s,
-        reference_s=origin + tempo * start_s,
-        tempo_ratio=tempo,
-        shift_semitones=shift,
-        tempo_steps=0,
-        shift_bands=1,
-        offset_s=0.3,
+        picture, signs, start_s=start_s, end_s=end_s, near=line, tempo_reach=0.0, shift_bands=1, offset_s=0.3
     )
-    score = surprise(query.power_db, signs, start_s=start_s, end_s=end_s, found=best)
+    stands = standing(picture, signs, start_s=start_s, end_s=end_s, found=best)
     return _Segment(
         start_s=start_s,
         end_s=end_s,
         origin_s=best.reference_s - tempo * start_s,
         tempo_ratio=tempo,
         shift_semitones=best.shift_semitones,
-        score=score,
+        score=stands.surprise,
     )
 
 
-def _ends(
-    query: QueryPrint,
-    signs: Tensor,
-    low: float,
-    high: float,
-    *,
-    origin: float,
-    tempo_ratio: float,
-    shift_semitones: float,
-) -> tuple[float, float]:
+def _ends(picture: Picture, signs: Tensor, low: float, high: float, line: Alignment) -> tuple[float, float]:
     """Query seconds between which the agreement along the line adds up to most."""
     # One block further on both sides: growth moves in steps of a block's hop.
-    low, high = max(low - BLOCK_HOP_S, 0.0), min(high + BLOCK_HOP_S, query.duration_s)
-    contrast = query_contrast(query.power_db, start_s=low, end_s=high, tempo_ratio=tempo_ratio).numpy()
-    shift = round(shift_semitones * 2.0)
-    first = round((origin + tempo_ratio * low) * CONTOUR_RATE_HZ)
+    low, high = max(low - BLOCK_HOP_S, 0.0), min(high + BLOCK_HOP_S, picture.duration_s)
+    contrast = query_contrast(picture, start_s=low, end_s=high, tempo_ratio=line.tempo_ratio)
     cells = contrast.shape[1]
-    laid = np.zeros_like(contrast)
-    source = signs.numpy()
-    columns = np.arange(first, first + cells)
-    valid = (columns >= 0) & (columns < source.shape[1])
-    bands = contrast.shape[0]
-    b_low, b_high = max(0, shift), min(bands, bands + shift)
-    laid[b_low:b_high, valid] = source[b_low - shift : b_high - shift][:, columns[valid]]
-    agreement = (contrast * laid).sum(axis=0)
-    scale = np.abs(contrast).sum(axis=0)
+    first = round((line.reference_s + line.tempo_ratio * low) * CONTOUR_RATE_HZ)
+    laid = laid_over(
+        signs, first=first, cells=cells, shift_bands=round(line.shift_semitones * BANDS_PER_SEMITONE)
+    )
+    agreement = (contrast * laid).sum(dim=0).numpy()
+    scale = contrast.abs().sum(dim=0).numpy()
     # Half of the typical agreement is the break-even: below it, going on costs more than it brings.
-    typical = agreement.sum() / max(float(scale.sum()), 1e-6)
+    typical = float(agreement.sum()) / max(float(scale.sum()), 1e-6)
     gain = agreement - 0.5 * typical * scale
-    gain[~valid] = -np.abs(gain[~valid]) - 0.1 * float(scale.mean() + 1e-6)
+    there = np.arange(first, first + cells)
+    outside = (there < 0) | (there >= signs.shape[1])
+    gain[outside] = -0.1 * float(scale.mean()) - 1e-6
     total = np.concatenate([[0.0], np.cumsum(gain)])
     end = int(np.argmax(total - np.minimum.accumulate(total)))
     start = int(np.argmin(total[: end + 1]))
-    per_cell = 1.0 / (tempo_ratio * CONTOUR_RATE_HZ)
+    per_cell = 1.0 / (line.tempo_ratio * CONTOUR_RATE_HZ)
     return low + start * per_cell, min(low + end * per_cell, high)
 
 

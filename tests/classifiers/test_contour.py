@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from classifiers.contour import CONTOUR_RATE_HZ, coarse_db, contour_bits, contrast, unpack
+from classifiers.contour import CONTOUR_RATE_HZ, Picture, contour_bits, contrast, unpack
 from classifiers.spectrogram import BANDS
 
 
@@ -16,7 +16,7 @@ def test_bits_round_trip_and_cost_190_bytes_a_second() -> None:
     signs = unpack(bits)
     assert signs.shape == (BANDS, int(10 * CONTOUR_RATE_HZ))
     assert set(np.unique(signs)) == {-1.0, 1.0}
-    expected = (contrast(coarse_db(noise_picture(500))) > 0).numpy()
+    expected = (contrast(Picture(noise_picture(500)).coarse_db()) > 0).numpy()
     assert np.array_equal(signs > 0, expected)
 
 
@@ -31,8 +31,8 @@ def test_stretching_undoes_a_tempo_change() -> None:
     generator = torch.Generator().manual_seed(1)
     slow = torch.randn(BANDS, 40, generator=generator).repeat_interleave(25, dim=1) * 10.0
     fast = slow.reshape(BANDS, 40, 25)[:, :, :20].reshape(BANDS, 800)  # 1.25 times the tempo
-    there = contrast(coarse_db(slow))
-    back = contrast(coarse_db(fast, stride=1 / 1.25))
+    there = contrast(Picture(slow).coarse_db())
+    back = contrast(Picture(fast).coarse_db(stride=1 / 1.25))
     assert abs(back.shape[1] - there.shape[1]) <= 1
     cells = min(back.shape[1], there.shape[1])
     assert torch.corrcoef(torch.stack([there[:, :cells].flatten(), back[:, :cells].flatten()]))[0, 1] > 0.9
