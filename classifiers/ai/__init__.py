@@ -1,0 +1,1 @@
+"""The second ear: is a recording machine-made? Several independent signs, one calibrated answer."""
