@@ -30,6 +30,10 @@ def _written_time(value: object) -> datetime:
     return datetime.fromisoformat(value.upper())  # digits beyond the microsecond are cut off
 
 
+Instant = Annotated[AwareDatetime, BeforeValidator(_written_time)]
+"""A point in time with its zone; on the wire a string after RFC 3339."""
+
+
 class CloudEvent(BaseModel):
     """CloudEvents 1.0 in structured JSON mode. Extension attributes are kept as they came."""
 
@@ -39,7 +43,7 @@ class CloudEvent(BaseModel):
     id: str = Field(min_length=1, max_length=1000)
     source: str = Field(min_length=1, max_length=1000)
     type: str = Field(min_length=1, max_length=1000)
-    time: Annotated[AwareDatetime, BeforeValidator(_written_time)] | None = None
+    time: Instant | None = None
     subject: str | None = Field(
         None, min_length=1, description="what the event is about: the id that is its key"
     )

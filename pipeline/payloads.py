@@ -15,9 +15,11 @@ from urllib.parse import quote, unquote
 
 from pydantic import Field, field_validator, model_validator
 
+from pipeline.envelope import Instant
 from pipeline.evidence import Document, Seconds
 
-NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f]+$"
+NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
+"""Also without what only some readers take for the end of a line (U+0085, U+2028, U+2029)."""
 
 Identifier = Annotated[str, Field(min_length=1, max_length=200, pattern=NO_CONTROL_CHARACTERS)]
 """Ids become Kafka keys, log fields and SQL keys: no control characters, 200 characters at most."""
@@ -146,13 +148,9 @@ class CatalogTerm(Document):
     rightsholder: Identifier
     use: Literal["ai_derivative", "ai_training", "voice_likeness", "verbatim_use"]
     decision: Literal["allow", "deny"]
-    licensee: Identifier | None = Field(None, description="account that may rely on it; null: anybody")
-    valid_from: str | None = Field(
-        None, pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", description="first day, UTC"
-    )
-    valid_until: str | None = Field(
-        None, pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", description="last day, UTC"
-    )
+    licensee: Identifier | None = Field(None, description="account it speaks of; null: anybody")
+    valid_from: Instant | None = Field(None, description="null: from the time of the event")
+    valid_until: Instant | None = Field(None, description="exclusive; null: until further notice")
     territories: tuple[Annotated[str, Field(pattern="^[A-Z]{2}$")], ...] = Field(
         (), description="empty: worldwide"
     )

@@ -149,6 +149,8 @@ def test_times_are_read_in_every_form_of_the_rfc(written: str, expected: datetim
         (with_data(upload_id=None), "data.upload_id"),
         (with_data(upload_id=""), "data.upload_id"),
         (with_data(upload_id="a\nb"), "data.upload_id"),
+        (with_data(upload_id="a\u2028b"), "data.upload_id"),
+        (with_data(upload_id="a\x85b"), "data.upload_id"),
         (with_data(upload_id="x" * 201), "data.upload_id"),
         (with_data(uri=7), "data.uri"),
         (with_data(territory="Germany"), "data.territory"),

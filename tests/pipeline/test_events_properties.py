@@ -32,7 +32,7 @@ from pipeline.evidence import (
 )
 from soundalike.errors import EventError, MalformedEvent
 
-identifiers = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=30)
+identifiers = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=30)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 seconds = st.floats(0, 1e5)
 shares = st.floats(0, 1)

@@ -115,6 +115,8 @@ def test_the_schema_and_our_reader_agree(example: Path, wrong: Any) -> None:
         "track_id",
         "subject",
         "time",
+        "valid_from",
+        "valid_until",
         "share",
         "splits",
         "rightsholders",
