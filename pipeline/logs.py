@@ -20,6 +20,9 @@ from structlog.types import EventDict, Processor, WrappedLogger
 from pipeline.evidence import Evidence
 
 ROOT = "soundalike"
+OUR_ROOMS = (ROOT, "pipeline", "classifiers", "index", "review")
+"""Loggers that follow our level, whether they come from `get_logger` or are named after their module."""
+
 REDACTED = "[redacted]"
 
 _SECRET_NAME = re.compile(
@@ -79,7 +82,8 @@ def configure(*, level: str = "INFO", stream: TextIO | None = None, as_json: boo
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
-    logging.getLogger(ROOT).setLevel(level.upper())
+    for room in OUR_ROOMS:
+        logging.getLogger(room).setLevel(level.upper())
     logging.captureWarnings(True)  # else Python's own warnings would break the JSON lines
     structlog.configure(
         processors=[

@@ -9,7 +9,10 @@ from pydantic import ValidationError
 from pipeline.evidence import AudioFacts, Evidence, IndexRef, Match, PolicyRef, Verdict
 
 FIELDS: dict[str, set[str]] = {
-    "": {"upload_id", "verdict", "rule", "reason", "audio", "matches", "ai", "consent", "policy", "index", "models"},
+    "": {
+        "upload_id", "verdict", "rule", "reason", "audio", "matches", "ai", "consent", "policy", "index",
+        "models",
+    },
     "audio": {
         "uri", "sha256", "codec", "container", "sample_rate_hz", "channels", "duration_s", "loudness_lufs",
     },

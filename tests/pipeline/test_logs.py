@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from pipeline.evidence import AudioFacts, Evidence, IndexRef, PolicyRef, Verdict
 from pipeline.logs import (
+    OUR_ROOMS,
     REDACTED,
     configure,
     get_logger,
@@ -34,12 +35,12 @@ class Terminal(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
-    root, ours = logging.getLogger(), logging.getLogger("soundalike")
-    handlers, levels = root.handlers[:], (root.level, ours.level)
+    loggers = [logging.getLogger(name) for name in ("", *OUR_ROOMS)]
+    handlers, levels = loggers[0].handlers[:], [logger.level for logger in loggers]
     yield
-    root.handlers[:] = handlers
-    root.setLevel(levels[0])
-    ours.setLevel(levels[1])
+    loggers[0].handlers[:] = handlers
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
     logging.captureWarnings(False)
     structlog.reset_defaults()
 
@@ -122,9 +123,11 @@ def test_levels_are_ours_from_the_setting_and_others_from_warning(stream: io.Str
     logging.getLogger("kafka.client").info("chatter")
     logging.getLogger("apache_beam").warning("slow %s", "bundle")
     get_logger("x").info("ours")
+    logging.getLogger("pipeline.runner").info("ours too")
     assert [(line["logger"], line["event"]) for line in lines(stream)] == [
         ("apache_beam", "slow bundle"),
         ("soundalike.x", "ours"),
+        ("pipeline.runner", "ours too"),
     ]
 
 
