@@ -18,7 +18,7 @@ from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
-from index.terms import check_name
+from index.terms import check_name, clean_name
 from index.tracks import Right, clean_isrc, clean_iswc, parse_rights
 from soundalike.errors import CatalogError
 
@@ -123,6 +123,8 @@ def _check_row(cells: dict[str, str], *, line: int, folder: Path) -> Row | list[
 
     def cell(column: str, parse: Callable[[str], T], *, empty: T) -> T:
         text = (cells.get(column) or "").strip()
+        if column != "file":  # a path is what the file system says
+            text = clean_name(text)
         if not text:
             if column in REQUIRED_COLUMNS:
                 faults.append(Fault(line, column, "is empty"))

@@ -18,6 +18,7 @@ properties), and the order in which terms are listed means nothing. docs/catalog
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +29,9 @@ from soundalike.errors import CatalogError
 
 NAME_CHARACTERS = 200
 """Longest id or name: the limit that the upload events set for `uploader` and `upload_id`."""
+
+UNSHOWN = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Categories of characters that end a line, steer a terminal, or can't be written as UTF-8."""
 
 LICENCE_PREFIX = "licence:"
 """A licensee `licence:REF` is whoever quotes the reference REF on the upload.
@@ -180,12 +184,26 @@ def check_territory(code: str, *, what: str) -> None:
 
 
 def check_name(text: str, *, what: str) -> None:
-    """Raises CatalogError for an id or name that is empty, padded, too long or unprintable."""
-    if not text or text != text.strip() or len(text) > NAME_CHARACTERS or not text.isprintable():
+    """Raises CatalogError for an id or name that is empty, padded, too long or can't be shown as one line.
+
+    Names are compared character by character, so only one way of writing each is let in: Unicode's NFC.
+    `clean_name` makes it.
+    """
+    shown = not any(unicodedata.category(character) in UNSHOWN for character in text)
+    if not text or text != text.strip() or len(text) > NAME_CHARACTERS or not shown:
         raise CatalogError(
-            f"{what} is {text!r}; it takes 1 to {NAME_CHARACTERS} printable characters"
-            " without spaces at the ends"
+            f"{what} is {text!r}; it takes 1 to {NAME_CHARACTERS} characters, no control characters,"
+            " and no spaces at the ends"
         )
+    if not unicodedata.is_normalized("NFC", text):
+        raise CatalogError(
+            f"{what} is {text!r}, which is not in Unicode's composed form; normalise it to NFC"
+        )
+
+
+def clean_name(text: str) -> str:
+    """As a person typed it → as it is stored: composed, and without spaces at the ends."""
+    return unicodedata.normalize("NFC", text).strip()
 
 
 def _reaches(term: Term, territory: str | None) -> bool:

@@ -158,19 +158,22 @@ def upgrade(data: Data = None, catalog_url: CatalogUrl = None) -> None:
 
 
 def _rights(given: list[str]) -> tuple[Right, ...]:
+    from index.terms import clean_name  # noqa: PLC0415
     from index.tracks import parse_rights  # noqa: PLC0415
 
     if not given:
         return ()
     if len(given) == 1 and ":" not in given[0]:
         given = [f"{given[0]}:1"]
-    return parse_rights("|".join(given), of="each track")
+    return parse_rights(clean_name("|".join(given)), of="each track")
 
 
 def _add_all(planned: Plan, *, catalog: Catalog, embedder: str | None, replace: bool) -> int:
     """The exit code."""
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    from soundalike.commands.catalog_ingest import Done  # noqa: PLC0415
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     counts: Counter[str] = Counter()
@@ -191,7 +194,7 @@ def _add_all(planned: Plan, *, catalog: Catalog, embedder: str | None, replace: 
             interrupted = True
     if interrupted:
         typer.echo("interrupted; what was added stays. Run the same command again to go on.", err=True)
-    listed = ", ".join(f"{counts[done]} {done}" for done in counts)
+    listed = ", ".join(f"{counts[done]} {done}" for done in Done if counts[done])
     typer.echo(f"{listed or 'nothing added'}{f', {len(failures)} failed' if failures else ''}")
     if counts["skipped"]:
         typer.echo("skipped tracks are in the catalog already; --replace records new metadata for them")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index.metadata_csv import Metadata, Row
+from index.terms import clean_name
 from index.tracks import Right, Track
 from soundalike.errors import AudioEmpty, AudioNotFound, CatalogError, DuplicateTrack, SoundalikeError
 
@@ -92,7 +93,7 @@ def plan(
     candidates = [_from_row(row, file=_file_of(row, files), rights=rights) for row in rows]
     described = {candidate.file.resolve() for candidate in candidates}
     candidates += [
-        Candidate(track_id=file.stem, file=file, title=file.stem, rights=rights)
+        Candidate(track_id=clean_name(file.stem), file=file, title=clean_name(file.stem), rights=rights)
         for file in files
         if file.resolve() not in described
     ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from index.terms import Decision, Term, Use
+from index.terms import Decision, Term, Use, clean_name
 from soundalike.commands.catalog_options import CatalogUrl, Data, open_catalog
 from soundalike.errors import SettingsError, UnknownTrack
 
@@ -92,16 +92,16 @@ def add_term(
         raise typer.BadParameter("say which term gets a new version", param_hint="--term-id")
     term = Term(
         term_id=term_id or f"term-{uuid.uuid4().hex[:12]}",
-        rightsholder=rightsholder,
+        rightsholder=clean_name(rightsholder),
         use=use,
         decision=Decision.ALLOW if allow else Decision.DENY,
         valid_from=datetime.now(UTC) if valid_from is None else parse_instant(valid_from, option="--from"),
         valid_until=None
         if valid_until is None
         else parse_instant(valid_until, option="--until", end_of_day=True),
-        track_id=track,
+        track_id=None if track is None else clean_name(track),
         territories=tuple(dict.fromkeys(territory or ())),
-        licensee=licensee,
+        licensee=None if licensee is None else clean_name(licensee),
         reference=reference,
     )
     with open_catalog(data, catalog_url, create=True) as catalog:
@@ -155,7 +155,8 @@ def list_terms(
     """
     known = None if known_at is None else parse_instant(known_at, option="--as-of", end_of_day=True)
     with open_catalog(data, catalog_url) as catalog:
-        found = catalog.terms(rightsholder=rightsholder, known_at=known, history=history)
+        holder = None if rightsholder is None else clean_name(rightsholder)
+        found = catalog.terms(rightsholder=holder, known_at=known, history=history)
     for term in found:
         typer.echo(json.dumps(_document(term), ensure_ascii=False) if as_json else describe(term))
     if not found and not as_json:
@@ -177,6 +178,7 @@ def add_account(
 
         soundalike catalog account add firn-uploads "Firn Records"
     """
+    name, rightsholder = clean_name(name), clean_name(rightsholder)
     with open_catalog(data, catalog_url, create=True) as catalog:
         if not catalog.is_rightsholder(rightsholder):
             _note(f"no track names the rightsholder {rightsholder!r} yet")
@@ -192,6 +194,7 @@ def remove_account(
     catalog_url: CatalogUrl = None,
 ) -> None:
     """Stop an uploader account from speaking for a rightsholder."""
+    name, rightsholder = clean_name(name), clean_name(rightsholder)
     with open_catalog(data, catalog_url) as catalog:
         catalog.unlink_account(name, rightsholder=rightsholder)
     typer.echo(f"the account {name} no longer speaks for {rightsholder}")

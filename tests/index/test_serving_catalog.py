@@ -1,0 +1,221 @@
+"""A catalog that changes while it serves."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from index.catalog import Catalog
+from index.serving import Serving, ServingCatalog
+from index.terms import Decision, Term, Use
+from soundalike.errors import CatalogDamaged
+
+MODEL = "a" * 64
+POLL_S = 0.02
+
+Served = ServingCatalog[Any, frozenset[str]]
+
+
+@pytest.fixture
+def serve(catalog: Catalog, tiny_print: Any) -> Callable[..., Any]:
+    """A context in which the ids of the prints are served; `builds` counts how often they were built."""
+
+    @contextmanager
+    def serving(**options: Any) -> Iterator[Served]:
+        defaults = {
+            "build": frozenset,
+            "decode": type(tiny_print(0)).from_arrays,
+            "model_sha256": MODEL,
+            "poll_interval_s": POLL_S,
+        }
+        with ServingCatalog(catalog, **(defaults | options)) as served:
+            yield served
+
+    return serving
+
+
+def wait_until(true: Callable[[], bool], *, within_s: float = 10.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.005)
+
+
+def print_file(folder: Path, track_sha256: str) -> Path:
+    (file,) = (folder / "data" / "prints").glob(f"{track_sha256}-*.safetensors")
+    return file
+
+
+def test_additions_and_removals_are_served_without_a_restart(
+    catalog: Catalog, serve: Any, make_track: Any, tiny_print: Any
+) -> None:
+    catalog.add(make_track("a"), tiny_print(1), model_sha256=MODEL)
+    with serve() as served:
+        first = served.current()
+        assert (first.generation, first.value, first.tracks["a"].title) == (1, {"a"}, "Title of a")
+        catalog.add(make_track("b"), tiny_print(2), model_sha256=MODEL)
+        wait_until(lambda: served.current().value == {"a", "b"})
+        catalog.remove("a")
+        wait_until(lambda: served.current().value == {"b"})
+        assert served.current().generation == 3
+        assert list(served.current().tracks) == ["b"]
+        # Who took a generation keeps all of it.
+        assert (first.generation, first.value, list(first.tracks)) == (1, {"a"}, ["a"])
+
+
+def test_an_empty_catalog_serves(serve: Any) -> None:
+    with serve() as served:
+        assert served.is_ready
+        assert (served.current().generation, served.current().value) == (0, frozenset())
+
+
+def test_a_change_of_terms_builds_nothing(
+    catalog: Catalog, serve: Any, make_track: Any, tiny_print: Any
+) -> None:
+    builds: list[set[str]] = []
+
+    def build(prints: dict[str, Any]) -> frozenset[str]:
+        builds.append(set(prints))
+        return frozenset(prints)
+
+    catalog.add(make_track("a"), tiny_print(1), model_sha256=MODEL)
+    with serve(build=build) as served:
+        value = served.current().value
+        allow = Term(
+            term_id="t", rightsholder="Firn", use=Use.AI_TRAINING, decision=Decision.ALLOW,
+            valid_from=catalog.tracks()[0].added_at,
+        )  # fmt: skip
+        catalog.record_terms([allow])
+        wait_until(lambda: served.current().generation == 2)
+        assert served.current().value is value
+    assert builds == [{"a"}]
+
+
+def test_prints_are_read_once(
+    catalog: Catalog, serve: Any, make_track: Any, tiny_print: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    original = catalog._prints.read
+
+    def counted(**asked: str) -> Any:
+        read.append(asked["audio_sha256"])
+        return original(**asked)
+
+    monkeypatch.setattr(catalog._prints, "read", counted)
+    tracks = [make_track(name) for name in "abc"]
+    for track in tracks[:2]:
+        catalog.add(track, tiny_print(1), model_sha256=MODEL)
+    with serve() as served:
+        catalog.add(tracks[2], tiny_print(3), model_sha256=MODEL)
+        wait_until(lambda: len(served.current().value) == 3)
+    assert read == [track.audio_sha256 for track in tracks]
+
+
+def test_the_old_generation_serves_while_the_next_is_built(
+    catalog: Catalog, serve: Any, make_track: Any, tiny_print: Any
+) -> None:
+    building, go_on = threading.Event(), threading.Event()
+
+    def build(prints: dict[str, Any]) -> frozenset[str]:
+        if "b" in prints:
+            building.set()
+            assert go_on.wait(timeout=10)
+        return frozenset(prints)
+
+    catalog.add(make_track("a"), tiny_print(1), model_sha256=MODEL)
+    with serve(build=build, stale_after_s=0.1) as served:
+        catalog.add(make_track("b"), tiny_print(2), model_sha256=MODEL)
+        assert building.wait(timeout=10)
+        began = time.monotonic()
+        assert served.current().value == {"a"}
+        assert time.monotonic() - began < 0.1
+        wait_until(lambda: served.is_stale)  # the additions are late, and it says so
+        assert served.last_error is None
+        go_on.set()
+        wait_until(lambda: served.current().value == {"a", "b"})
+        wait_until(lambda: not served.is_stale)
+
+
+def test_a_damaged_generation_never_serves_and_is_reported(
+    catalog: Catalog, serve: Any, tmp_path: Path, make_track: Any, tiny_print: Any
+) -> None:
+    catalog.add(make_track("a"), tiny_print(1), model_sha256=MODEL)
+    with serve(stale_after_s=0.1) as served:
+        damaged = make_track("b")
+        with catalog._database.write(kind="test", subject="pause"):
+            pass
+        wait_until(lambda: served.current().generation == 2)
+        served._refreshing.acquire()  # the follower waits here until the damage is done
+        catalog.add(damaged, tiny_print(2), model_sha256=MODEL)
+        file = print_file(tmp_path, damaged.audio_sha256)
+        sound = file.read_bytes()
+        file.write_bytes(sound[:-1] + b"!")
+        served._refreshing.release()
+        wait_until(lambda: served.last_error is not None)
+        assert isinstance(served.last_error, CatalogDamaged)
+        assert str(file) in str(served.last_error)
+        wait_until(lambda: served.is_stale)
+        assert (served.is_ready, served.current().value, served.current().generation) == (True, {"a"}, 2)
+        file.write_bytes(sound)
+        wait_until(lambda: served.current().value == {"a", "b"})
+        wait_until(lambda: served.last_error is None and not served.is_stale)
+
+
+def test_a_catalog_that_is_damaged_from_the_start_is_refused(
+    catalog: Catalog, serve: Any, tmp_path: Path, make_track: Any, tiny_print: Any
+) -> None:
+    track = make_track("a")
+    catalog.add(track, tiny_print(1), model_sha256=MODEL)
+    print_file(tmp_path, track.audio_sha256).unlink()
+    with pytest.raises(CatalogDamaged, match="is missing"), serve():
+        pass
+
+
+def test_a_build_that_fails_is_reported_and_tried_again(
+    catalog: Catalog, serve: Any, make_track: Any, tiny_print: Any
+) -> None:
+    attempts: list[int] = []
+
+    def build(prints: dict[str, Any]) -> frozenset[str]:
+        if prints:
+            attempts.append(len(prints))
+            if len(attempts) < 3:
+                raise MemoryError("no room")
+        return frozenset(prints)
+
+    with serve(build=build) as served:
+        catalog.add(make_track("a"), tiny_print(1), model_sha256=MODEL)
+        wait_until(lambda: served.current().value == {"a"})
+        wait_until(lambda: served.last_error is None)
+    assert attempts == [1, 1, 1]
+
+
+def test_tracks_of_another_model_are_known_but_not_built(
+    catalog: Catalog, serve: Any, make_track: Any, tiny_print: Any
+) -> None:
+    catalog.add(make_track("a"), tiny_print(1), model_sha256="b" * 64)
+    with serve() as served:
+        now: Serving[frozenset[str]] = served.current()
+        assert (now.value, now.manifest.unheard, list(now.tracks)) == (frozenset(), ("a",), ["a"])
+
+
+def test_closing_ends_the_follower(serve: Any) -> None:
+    with serve() as served:
+        assert any(thread.name == "catalog-follower" for thread in threading.enumerate())
+        assert not served.is_stale
+    assert not any(thread.name == "catalog-follower" for thread in threading.enumerate())
+
+
+def test_nothing_is_served_before_the_start(catalog: Catalog, tiny_print: Any) -> None:
+    idle: Served = ServingCatalog(
+        catalog, build=frozenset, decode=type(tiny_print(0)).from_arrays, model_sha256=MODEL
+    )
+    assert not idle.is_ready
+    with pytest.raises(RuntimeError, match="start"):
+        idle.current()
