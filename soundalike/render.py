@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from rich.cells import cell_len
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -41,13 +41,13 @@ def show_evidence(evidence: Evidence, *, console: Console | None = None) -> None
     """One record, for a person: the verdict, the sentence, and what it rests on."""
     out = console or Console(highlight=False)
     heading = Text.assemble(
-        (evidence.upload_id, "bold"),
+        (_printable(evidence.upload_id), "bold"),
         "  ",
         (evidence.verdict.value, STYLES[evidence.verdict.value]),
         (f"  {evidence.rule}", "dim"),
     )
     out.print(heading)
-    out.print(Padding(Text(evidence.reason), (0, 0, 0, 2)))
+    out.print(Padding(Text(_printable(evidence.reason)), (0, 0, 0, 2)))
     audio = evidence.audio
     if audio.duration_s is not None:
         loudness = NOTHING if audio.loudness_lufs is None else f"{audio.loudness_lufs:.1f} LUFS"
@@ -86,17 +86,23 @@ def show_dead_letters(letters: Sequence[tuple[str, DeadLetter]], *, console: Con
 
 
 def show_demo(rows: Sequence[DemoRow], *, console: Console) -> None:
-    """Expected and actual side by side, a wrong one marked; below each line the sentence that explains it."""
-    lines = [_demo_cells(row) for row in rows]
+    """Expected and actual side by side, a wrong one marked; below each line the sentence that explains it.
+
+    Where a tenth of a second has no room, whole seconds are shown: the sentence holds the tenths.
+    """
     headings = ("", "upload", "expected", "verdict", "track", "upload s ↔ track s", "pitch", "tempo", "score")
-    widths = [max(cell_len(line[i]) for line in (headings, *lines)) for i in range(len(headings))]
-    out: list[RenderableType] = [_columns(headings, widths, style="dim")]
+    for decimals, gap in ((1, 2), (0, 1)):
+        lines = [_demo_cells(row, decimals=decimals) for row in rows]
+        if decimals == 0:
+            headings = (*headings[:5], "upload ↔ track", *headings[6:])
+        widths = [max(cell_len(line[i]) for line in (headings, *lines)) + gap for i in range(len(headings))]
+        if sum(widths) - gap <= console.width:
+            break
+    console.print(_columns(headings, widths, style="dim"))
     for row, cells in zip(rows, lines, strict=True):
-        out.append(_columns(cells, widths, style="" if row.is_right else "reverse", verdict=cells[3]))
+        console.print(_columns(cells, widths, style="" if row.is_right else "reverse", coloured=3))
         reason = "no verdict came" if row.evidence is None else row.evidence.reason
-        out.append(Padding(Text(reason, style="dim"), (0, 0, 0, 2)))
-    for line in out:
-        console.print(line)
+        console.print(Padding(Text(_printable(reason), style="dim"), (0, 0, 0, 2)))
 
 
 def complain(message: str) -> None:
@@ -106,20 +112,18 @@ def complain(message: str) -> None:
     )
 
 
-def _demo_cells(row: DemoRow) -> tuple[str, ...]:
+def _demo_cells(row: DemoRow, *, decimals: int) -> tuple[str, ...]:
     mark = "✓" if row.is_right else "✗"
-    if row.evidence is None:
-        return (mark, row.name, row.expected_verdict, "none", *[NOTHING] * 5)
-    evidence = row.evidence
-    if not evidence.matches:
-        return (mark, row.name, row.expected_verdict, evidence.verdict.value, *[NOTHING] * 5)
-    best = evidence.matches[0]
-    return (mark, row.name, row.expected_verdict, evidence.verdict.value, best.track_id, *_match_cells(best))
+    verdict = "none" if row.evidence is None else row.evidence.verdict.value
+    if row.evidence is None or not row.evidence.matches:
+        return (mark, row.name, row.expected_verdict, verdict, *[NOTHING] * 5)
+    best = row.evidence.matches[0]
+    return (mark, row.name, row.expected_verdict, verdict, best.track_id, *_match_cells(best, decimals))
 
 
-def _match_cells(match: Match) -> tuple[str, str, str, str]:
-    query = f"{match.query_start_s:.1f}–{match.query_end_s:.1f}"
-    reference = f"{match.reference_start_s:.1f}–{match.reference_end_s:.1f}"
+def _match_cells(match: Match, decimals: int = 1) -> tuple[str, str, str, str]:
+    query = f"{match.query_start_s:.{decimals}f}–{match.query_end_s:.{decimals}f}"
+    reference = f"{match.reference_start_s:.{decimals}f}–{match.reference_end_s:.{decimals}f}"
     return (
         f"{query} ↔ {reference}",
         f"{round(match.shift_semitones, 1) + 0.0:+.1f}",  # adding 0.0 turns -0.0 into +0.0
@@ -128,11 +132,11 @@ def _match_cells(match: Match) -> tuple[str, str, str, str]:
     )
 
 
-def _columns(cells: Iterable[str], widths: Sequence[int], *, style: str, verdict: str | None = None) -> Text:
+def _columns(cells: Sequence[str], widths: Sequence[int], *, style: str, coloured: int | None = None) -> Text:
     line = Text(style=style, no_wrap=True, overflow="ellipsis")
-    for cell, width in zip(cells, widths, strict=True):
-        padded = cell + " " * (width - cell_len(cell) + 2)
-        line.append(padded, style=STYLES.get(cell, "") if cell == verdict else "")
+    for number, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+        padded = _printable(cell) + " " * (width - cell_len(cell))
+        line.append(padded, style=STYLES.get(cell, "") if number == coloured else "")
     line.rstrip()
     return line
 
@@ -154,8 +158,8 @@ def _matches_table(matches: Sequence[Match]) -> Table:
         table.add_column(heading, justify="right" if right else "left")
     for match in matches:
         table.add_row(
-            Text(match.track_id),
-            Text(match.title),
+            Text(_printable(match.track_id)),
+            Text(_printable(match.title)),
             *_match_cells(match),
             f"{match.coverage:.0%}",
             f"{match.false_positive_rate:.2g}",
