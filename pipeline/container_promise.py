@@ -19,6 +19,9 @@ from typing import BinaryIO, Final
 _MAX_STEPS: Final = 10_000
 """Chunks or boxes looked at before giving up; real files have tens."""
 
+_LARGEST_OFFSET: Final = 2**62
+"""Beyond any file, and within what lseek takes."""
+
 _OGG_TAIL_BYTES: Final = 2 * 65_307
 """Twice the largest Ogg page (27 + 255 + 255·255 bytes): always holds the head of the last page."""
 
@@ -74,6 +77,8 @@ def read_promise(file: BinaryIO) -> Promise:
 
 
 def _read_at(file: BinaryIO, offset: int, length: int) -> bytes:
+    if offset > _LARGEST_OFFSET:  # a size field of 64 bits may say anything
+        return b""
     file.seek(offset)
     return file.read(length)
 

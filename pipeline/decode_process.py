@@ -48,6 +48,10 @@ _ENVIRONMENT: Final = (
 """All that the process inherits: no credentials, no proxies."""
 
 
+_FAULTS: Final = frozenset({"SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL"})
+"""Ends that the bytes can bring about; others (SIGKILL, an exit status) are not the file's fault."""
+
+
 class _Crashed(Exception):  # noqa: N818
     """The process ended without an answer; the message says how."""
 
@@ -209,7 +213,7 @@ def decode_in_process(
     ------
     DecodeTimedOut: no answer within `limit_s` (wall); the process was killed.
     NotAudio: the decoder crashed twice.
-    DecoderUnavailable: no process could be started.
+    DecoderUnavailable: no process could be started, or it ended twice for a reason outside the file.
     """
     how = ""
     for attempt in (1, 2):
@@ -235,6 +239,8 @@ def decode_in_process(
             raise
         _idle.put_back(process)
         return answer, samples
+    if how not in _FAULTS:
+        raise DecoderUnavailable(f"the decoding process ended twice ({how}); its own message is on stderr")
     raise NotAudio(f"crashes the decoder ({how}, twice)")
 
 

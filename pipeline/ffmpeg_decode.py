@@ -8,6 +8,7 @@ path inside a file is ever opened.
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from typing import BinaryIO, Final, TypeAlias, cast
 
 import av
 import av.error
+from av.audio.codeccontext import AudioCodecContext
 from av.audio.layout import AudioLayout
 from av.audio.stream import AudioStream
 from av.container import InputContainer
@@ -98,7 +100,11 @@ class DescriptorSource:
         return os.read(self._descriptor, size)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return os.lseek(self._descriptor, offset, whence)
+        """Damaged headers send FFmpeg to impossible places: told by a negative number, as it is used to."""
+        try:
+            return os.lseek(self._descriptor, offset, whence)
+        except (OSError, OverflowError):
+            return -errno.EINVAL
 
     def tell(self) -> int:
         return os.lseek(self._descriptor, 0, os.SEEK_CUR)
@@ -127,6 +133,9 @@ def decode_descriptor(source_fd: int, pcm_fd: int, bounds: DecodeBounds) -> Stre
         raise Refused("NotAudio", "no audio format that is accepted, or a damaged header") from error
     with container:
         stream = _choose_stream(container)
+        channels = _settle_layout(stream.codec_context)
+        if channels > bounds.max_channels:
+            raise Refused("AudioTooLarge", f"{channels} channels; the limit is {bounds.max_channels}")
         declared_s = _stated_duration_s(container, stream) if promise.states_duration else None
         if declared_s is not None and declared_s > bounds.max_duration_s:
             raise Refused(
@@ -160,6 +169,18 @@ def _channel_names(layout: AudioLayout) -> tuple[str, ...]:
         return names
     default = _DEFAULT_LAYOUTS.get(layout.nb_channels)
     return tuple(channel.name for channel in av.AudioLayout(default).channels) if default else names
+
+
+def _settle_layout(codec: AudioCodecContext) -> int:
+    """Replace a channel order of the file's own by the default one; returns the number of channels.
+
+    PyAV (18.1) copies FFmpeg's layout by value and frees the map of such an order twice: each frame of an
+    AIFF or CAF with one would corrupt the heap. Read once and overwritten here, it is freed once.
+    """
+    layout = codec.layout
+    if "+" in layout.name:  # as in "8 channels (FL+FR+SL+…)"; orders that FFmpeg knows have a name
+        codec.layout = _DEFAULT_LAYOUTS.get(layout.nb_channels, f"{layout.nb_channels}C")
+    return layout.nb_channels
 
 
 def _stated_duration_s(container: InputContainer, stream: AudioStream) -> float | None:
@@ -224,7 +245,7 @@ def _decode_stream(
         codec=codec.codec.canonical_name,
         container=CONTAINERS[container.format.name],
         sample_rate_hz=sink.sample_rate_hz if sink is not None else codec.sample_rate,
-        channels=sink.channels if sink is not None else codec.layout.nb_channels,
+        channels=sink.channels if sink is not None else 1,
         layout=_channel_names(sink.layout) if sink is not None else (),
         samples=sink.samples if sink is not None else 0,
         declared_duration_s=declared_s,

@@ -26,6 +26,10 @@ _SCALES: Final[dict[str, tuple[float, float]]] = {
 """FFmpeg's sample formats: zero level, factor to full scale 1.0. 24 bits come left-justified in s32."""
 
 
+_PLANES_IN_FRAME: Final = 8
+"""AV_NUM_DATA_POINTERS of FFmpeg's AVFrame."""
+
+
 class Refused(Exception):  # noqa: N818 - an answer, not a failure of this process
     """The source can't be judged; `error` is the name of a class in `soundalike.errors`."""
 
@@ -76,18 +80,23 @@ class SampleSink:
         self._filled = 0
 
     def add(self, frame: AudioFrame) -> None:
-        if frame.sample_rate != self.sample_rate_hz or frame.layout.name != self.layout.name:
-            resampler = av.AudioResampler(format="fltp", layout=self.layout, rate=self.sample_rate_hz)
-            frame.pts = None
-            converted = [*resampler.resample(frame), *resampler.resample(None)]
-        else:
-            converted = [frame]
-        for part in converted:
+        same = frame.sample_rate == self.sample_rate_hz and frame.layout.name == self.layout.name
+        for part in [frame] if same and not self._unreadable(frame) else self._converted(frame):
             planes = part.to_ndarray()
             if not part.format.is_planar:
                 planes = planes.reshape(-1, self.channels).T
             zero, scale = _SCALES[part.format.name.removesuffix("p")]
             self._append(planes, zero=zero, scale=scale)
+
+    @staticmethod
+    def _unreadable(frame: AudioFrame) -> bool:
+        """PyAV (18.1) counts planes up to a null pointer, and FFmpeg's table of eight has none after it."""
+        return frame.format.is_planar and frame.layout.nb_channels >= _PLANES_IN_FRAME
+
+    def _converted(self, frame: AudioFrame) -> list[AudioFrame]:
+        frame.pts = None
+        resampler = av.AudioResampler(format="flt", layout=self.layout, rate=self.sample_rate_hz)
+        return [*resampler.resample(frame), *resampler.resample(None)]
 
     def _append(self, planes: NDArray[Any], *, zero: float, scale: float) -> None:
         count = planes.shape[1]
