@@ -28,6 +28,7 @@ from soundalike.errors import SoundalikeError
 
 def echo(record: Record, *, prefix: str, work_s: float) -> Outgoing:
     """A verdict with an id that depends on the upload alone, or a dead letter for what is not JSON."""
+    logging.getLogger("echo").info("working on %s", record.place)
     time.sleep(work_s)
     try:
         upload_id = json.loads(record.value)["upload_id"]
@@ -47,7 +48,10 @@ def main() -> int:
     parser.add_argument("--stop-when-idle-s", type=float)
     parser.add_argument("beam_args", nargs="*")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    # force: importing Beam logs a warning, which makes a root handler of its own
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", force=True
+    )
     logging.getLogger("kafka").setLevel(logging.WARNING)
     log: Log = KafkaLog(arguments.brokers) if arguments.brokers else SpoolLog(arguments.spool)
 
