@@ -89,14 +89,16 @@ def test_time_map_points_at_the_second_that_sounds(name: str) -> None:
     assert condition.reference_s(onset_s, excerpt_start_s=30.0) == pytest.approx(30.0 + marked_s, abs=0.3)
 
 
-def test_the_issue_named_conditions_are_all_there() -> None:
-    for name in (
-        "clean mp3-32k opus-24k aac-48k lowpass-3k highpass-500 extreme-eq noise+reverb-10db noise+reverb-0db "
-        "pitch+1 pitch+3 pitch-3 pitch+50ct pitch-50ct tempo-0.8 tempo-1.25 speed-0.94 speed-1.06 nightcore "
-        "slowed+reverb voice-over-0db clean-2s clean-5s noise+reverb-10db-2s pitch+1-5s dj-quote-5s polarity "
-        "side-emphasis chorus flanger reversed-parts clipping music-over-0db cascade"
-    ).split():
-        assert name in CONDITIONS
+NAMED = """
+clean mp3-32k opus-24k aac-48k lowpass-3k highpass-500 extreme-eq noise+reverb-10db noise+reverb-0db
+pitch+1 pitch+3 pitch-3 pitch+50ct pitch-50ct tempo-0.8 tempo-1.25 speed-0.94 speed-1.06 nightcore
+slowed+reverb voice-over-0db clean-2s clean-5s noise+reverb-10db-2s pitch+1-5s dj-quote-5s polarity
+side-emphasis chorus flanger reversed-parts clipping music-over-0db cascade
+"""
+
+
+def test_the_conditions_that_the_published_table_names_are_all_there() -> None:
+    assert set(NAMED.split()) <= set(CONDITIONS)
 
 
 def test_choosing() -> None:

@@ -11,7 +11,9 @@ from bench.effects import codecs, mixes, rooms, speech, tone, warp
 RATE_HZ = 44_100
 
 
-def chord(seconds: float, *, frequencies_hz: tuple[float, ...] = (220.0, 330.0, 523.0)) -> NDArray[np.float32]:
+def chord(
+    seconds: float, *, frequencies_hz: tuple[float, ...] = (220.0, 330.0, 523.0)
+) -> NDArray[np.float32]:
     times = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
     tones = [np.sin(2 * np.pi * frequency * times) for frequency in frequencies_hz]
     return np.stack([np.mean(tones, axis=0)] * 2).astype(np.float32) * np.float32(0.8)
@@ -82,7 +84,10 @@ def test_stretching_keeps_level_and_stereo_picture() -> None:
     stretched = warp.stretch(left_only, rate_hz=RATE_HZ, tempo_ratio=1.15)
     assert tone.level(stretched) == pytest.approx(tone.level(left_only), rel=0.15)
     for channel in (0, 1):
-        before, after = tone.level(left_only[channel : channel + 1]), tone.level(stretched[channel : channel + 1])
+        before, after = (
+            tone.level(left_only[channel : channel + 1]),
+            tone.level(stretched[channel : channel + 1]),
+        )
         assert after == pytest.approx(before, rel=0.2)
 
 
@@ -122,7 +127,10 @@ def test_flac_round_trip_is_within_16_bits() -> None:
 @pytest.mark.parametrize("snr_db", [10.0, 0.0])
 def test_noise_has_the_asked_level_and_is_pink(snr_db: float) -> None:
     original = music()
-    noise = rooms.add_pink_noise(original, rate_hz=RATE_HZ, snr_db=snr_db, random=np.random.default_rng(0)) - original
+    noise = (
+        rooms.add_pink_noise(original, rate_hz=RATE_HZ, snr_db=snr_db, random=np.random.default_rng(0))
+        - original
+    )
     assert 20 * np.log10(tone.level(original) / tone.level(noise)) == pytest.approx(snr_db, abs=0.1)
     power = np.abs(np.fft.rfft(noise[0])) ** 2
     frequencies = np.fft.rfftfreq(noise.shape[1], 1 / RATE_HZ)
