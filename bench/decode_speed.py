@@ -2,10 +2,10 @@
 
     python -m bench.decode_speed [--seconds 180] [--repeats 3]
 
-For each format a synthetic stereo recording is encoded and then decoded twice: by `pipeline.decode.decode`, in
-its fenced child process, and by a bare PyAV loop in this process, the fastest thing that could stand in its
-place. The best of the repeats is shown, in audio seconds per wall second. On a busy machine, many repeats of a
-short recording (--seconds 30 --repeats 20) come closest to the truth.
+For each format a synthetic stereo recording is encoded and then decoded twice: by `pipeline.decode.decode`,
+in its fenced child process, and by a bare PyAV loop in this process, the fastest thing that could stand in
+its place. The best of the repeats is shown, in audio seconds per wall second. On a busy machine, many repeats
+of a short recording (--seconds 30 --repeats 20) come closest to the truth.
 """
 
 from __future__ import annotations
