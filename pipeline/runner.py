@@ -28,6 +28,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.runner import PipelineState
 from apache_beam.runners.worker.bundle_processor import DATA_OUTPUT_URN
 
+from pipeline.endless_runner import EndlessFnApiRunner
 from pipeline.source import ReadLog, ReadSettings, draining
 from soundalike.errors import BrokerError, JobFailed, SettingsError
 
@@ -137,9 +138,10 @@ def require_one_stage(pipeline: Any) -> None:
 
 
 def _built(build: Build, read: ReadSettings, options: PipelineOptions) -> Any:
-    pipeline = beam.Pipeline(options=options)
+    local = options.view_as(StandardOptions).runner == LOCAL_RUNNER
+    pipeline = beam.Pipeline(runner=EndlessFnApiRunner() if local else None, options=options)
     build(pipeline | "Source" >> ReadLog(read))
-    if options.view_as(StandardOptions).runner == LOCAL_RUNNER:
+    if local:
         require_one_stage(pipeline)
     return pipeline
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import collections
+import gc
 import logging
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
+import types
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import apache_beam as beam
 import pytest
 
-from pipeline.log import Record, TopicPlan
+from pipeline.log import LogReader, LogWriter, Record, TopicPlan
 from pipeline.memory_log import MemoryLog
 from pipeline.runner import RestartPolicy, run_streaming
 from pipeline.sink import Outgoing, WriteLog
@@ -127,3 +131,72 @@ def test_runners_that_never_commit_are_refused(log: MemoryLog, runner: str) -> N
 def test_a_missing_topic_is_said_at_once(unique: Callable[[str], str]) -> None:
     with pytest.raises(BrokerError, match="topic 'in' does not exist"):
         run_streaming(lambda records: records, settings(MemoryLog(unique("empty"))))
+
+
+generators: list[int] = []
+
+
+def count_generators(record: Record) -> Record:
+    if record.value in (b"50", b"350"):
+        generators.append(sum(isinstance(each, types.GeneratorType) for each in gc.get_objects()))
+    return record
+
+
+def test_memory_does_not_grow_with_the_number_of_bundles(log: MemoryLog) -> None:
+    """Left alone, Beam's local runner keeps two generators and the metrics of every bundle for ever."""
+    log.create_topics([TopicPlan("many")])
+    writer = log.open_writer()
+    for number in range(400):
+        writer.send("many", b"key", b"%d" % number)
+    writer.flush()
+    one_record_a_bundle = replace(settings(log), topic="many", max_records=1)
+    generators.clear()
+
+    def graph(records: Any) -> Any:
+        return records | beam.Map(count_generators) | beam.Map(to_out) | WriteLog(log)
+
+    assert run_streaming(graph, one_record_a_bundle) == 0
+    early, late = generators
+    assert late - early < 30, "300 bundles lie between the two"
+
+
+@dataclass(frozen=True)
+class CountingLog:
+    """A log that counts the readers and writers which are open, by its name."""
+
+    inner: MemoryLog
+    opened: ClassVar[collections.Counter[str]] = collections.Counter()
+    closed: ClassVar[collections.Counter[str]] = collections.Counter()
+
+    def create_topics(self, plans: Iterable[TopicPlan]) -> None:
+        self.inner.create_topics(plans)
+
+    def open_reader(self, topic: str, group: str) -> LogReader:
+        return self._counted(self.inner.open_reader(topic, group))
+
+    def open_writer(self) -> LogWriter:
+        return self._counted(self.inner.open_writer())
+
+    def _counted(self, handle: Any) -> Any:
+        close = handle.close
+        self.opened[self.inner.name] += 1
+
+        def counting_close() -> None:
+            self.closed[self.inner.name] += 1
+            close()
+
+        handle.close = counting_close
+        return handle
+
+
+def test_restarts_leave_no_connection_behind(log: MemoryLog) -> None:
+    failures_left[log.name] = 3
+    counting = CountingLog(log)
+
+    def graph(records: Any) -> Any:
+        broken = records | beam.Map(fail_at, value=b"6", counter=log.name)
+        return broken | beam.Map(to_out) | WriteLog(counting)
+
+    assert run_streaming(graph, replace(settings(log), log=counting), restart=QUICK) == 0
+    assert CountingLog.opened[log.name] >= 4 * 2
+    assert CountingLog.closed[log.name] == CountingLog.opened[log.name]
