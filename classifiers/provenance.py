@@ -2,7 +2,7 @@
 
 Hard evidence when it is there, nothing at all when it is not: re-encoding strips every mark, so "absent" must
 never lower a suspicion. A mark that is there but does not hold (a manifest whose hash does not fit the
-audio, a label that is no JSON) is `broken`, and is reported as such: someone changed the file afterwards, or forged it.
+audio, a label that is no JSON) is `broken`, and reported so: someone changed the file later, or forged it.
 
     >>> for claim in read_provenance(Path("song.mp3")):
     ...     print(claim.kind, claim.state, claim.detail)
@@ -34,9 +34,9 @@ MAX_TAG_CHARACTERS: Final = 20_000
 class Claim:
     """One statement about origin.
 
-    kind: "c2pa" or "tag". state: found (a machine made this, in whole or part, says the mark), absent, broken.
-    detail: one line for a person. says_machine_made: whether the mark, if it holds, names a generative model;
-    a manifest can also say that a person recorded it.
+    kind: "c2pa" or "tag". state: found, absent, broken. detail: one line for a person.
+    says_machine_made: the mark names a generative model, for the whole or a part; a manifest can also say
+    that a person recorded it.
     """
 
     kind: str
@@ -64,7 +64,7 @@ _GENERATED: Final = (
     "compositeWithTrainedAlgorithmicMedia",
     "trainedAlgorithmicData",
 )
-"""IPTC digital source types that name a generative model; algorithmicMedia (no training) is not among them."""
+"""IPTC digital source types that name a generative model; algorithmicMedia (no training) is not one."""
 _OFFLINE: Final = {
     "verify": {
         "remote_manifest_fetch": False,
@@ -161,7 +161,9 @@ _MARKS: Final = (
     _mark("Udio", key=_ARTIST, text=r"\s*udio( v?\d+(\.\d+)*)?\s*"),
     _mark("Udio", text=r"https?://(www\.)?udio\.com/songs/"),
     _mark("MusicGen", text=r'"_type":\s*"musicgen"'),
-    _mark("", text=r"https?://cv\.iptc\.org/newscodes/digitalsourcetype/(composite)?(with)?trainedalgorithmic"),
+    _mark(
+        "", text=r"https?://cv\.iptc\.org/newscodes/digitalsourcetype/(composite)?(with)?trainedalgorithmic"
+    ),
     _mark(
         "",
         text=r"\b(generated|created|made|composed) (with|by|using) "
@@ -170,7 +172,7 @@ _MARKS: Final = (
     ),
 )
 _LABEL_KEY: Final = re.compile(r"(.*[:/])?aigc$", re.IGNORECASE)
-"""The label that Chinese law asks for since September 2025 (GB 45438): JSON with Label and ContentProducer."""
+"""The label that Chinese law asks for since September 2025 (GB 45438): JSON, Label and ContentProducer."""
 
 
 def _tag_claims(path: Path) -> Iterator[Claim]:
@@ -187,7 +189,9 @@ def _mark_claim(key: str, text: str) -> Claim | None:
         whole = mark.key.pattern != ".*"
         hit = mark.text.fullmatch(text) if whole else mark.text.search(text)
         if hit and mark.key.fullmatch(key):
-            found = text if len(text) < MAX_SHOWN_CHARACTERS else text[max(hit.start() - 20, 0) : hit.end() + 60]
+            found = (
+                text if len(text) < MAX_SHOWN_CHARACTERS else text[max(hit.start() - 20, 0) : hit.end() + 60]
+            )
             return Claim("tag", "found", f'{mark.generator or "A tool"}: "{_shown(found)}" in {key}', True)
     return None
 

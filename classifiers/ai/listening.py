@@ -1,8 +1,8 @@
 """A recording as the signs look at it: cut into segments, measured once, shared by all.
 
 Windows are 50 ms at every sample rate, so that a bin is 20 Hz wide whatever the file's rate was: no
-resampling, which would cost more than all signs together and leave its own trace. Of a long recording only the
-middle of each segment is looked at; `ANALYSED_S` bounds the work, the score along time stays complete.
+resampling, which would cost more than all signs together and leave its own trace. Of a long recording only
+the middle of each segment is looked at; `ANALYSED_S` bounds the work, the score along time stays complete.
 """
 
 from __future__ import annotations
@@ -109,15 +109,18 @@ class Listening:
         return np.asarray(10 * np.log10(power + 1e-12), dtype=np.float32)
 
 
-def listen(audio: Audio) -> Listening:
+def listen(audio: Audio, *, look_s: float | None = None) -> Listening:
     """Cut `audio` into segments of SEGMENT_S; what is left at the end joins the last one.
+
+    look_s: seconds looked at in each segment; None: as long as ANALYSED_S allows.
 
     Channels beyond the second are left out: in surround files the front pair carries the music.
     A recording shorter than LEAST_LOOK_S is padded with silence.
     """
     duration_s = audio.duration_s
     count = max(int(duration_s // SEGMENT_S), 1)
-    look_s = float(np.clip(ANALYSED_S / count, LEAST_LOOK_S, min(SEGMENT_S, max(duration_s, LEAST_LOOK_S))))
+    longest_s = min(SEGMENT_S, max(duration_s, LEAST_LOOK_S))
+    look_s = float(np.clip(look_s or ANALYSED_S / count, LEAST_LOOK_S, longest_s))
     length = round(look_s * audio.sample_rate_hz)
     pair = audio.samples[[0, -1 if audio.channels == 1 else 1]]
     if pair.shape[1] < length:

@@ -102,7 +102,7 @@ def _cepstra(
         low, high = round(low_hz / FINE_BIN_HZ), round(high_hz / FINE_BIN_HZ)
         band = np.zeros_like(flat)
         band[:, low:high] = flat[:, low:high]
-        # An empty band (above the cut of a codec) is flat: a floor of 0.3 dB keeps rounding from being a comb.
+        # An empty band (above the cut of a codec) is flat: a floor of 0.3 dB keeps rounding from combs.
         scale = np.sqrt(np.maximum(np.square(flat[:, low:high]).sum(axis=1), 0.09 * (high - low)))
         row = scipy.fft.rfft(band, POINTS, axis=1)[:, chosen] / (
             scale[:, None] * np.float32(np.sqrt((high - low) / 2))

@@ -46,16 +46,18 @@ class Texture:
             rest, level, cells = rest_db[..., band], level_db[..., band], spectra[..., band]
             scatter = rest.std(axis=(1, 2)) + np.float32(0.1)
             unit = (rest - rest.mean(axis=(1, 2), keepdims=True)) / scatter[:, None, None]
+            square = unit * unit
             frames_db = level.mean(axis=2)
             first, middle, last = cells[:, : -2 * STEP], cells[:, STEP:-STEP], cells[:, 2 * STEP :]
-            turning = first * last * np.square(middle.conj())
+            turning = first * last
+            turning *= np.conj(middle * middle)
             run = np.abs(turning.sum(axis=1)).mean(axis=1) / (
                 np.abs(turning).sum(axis=1).mean(axis=1) + np.float32(1e-30)
             )
             columns += [
                 scatter / 5.6,
-                (unit**3).mean(axis=(1, 2)),
-                np.log((unit**4).mean(axis=(1, 2)) + 1e-3),
+                (square * unit).mean(axis=(1, 2)),
+                np.log((square * square).mean(axis=(1, 2)) + 1e-3),
                 (unit[:, :-STEP] * unit[:, STEP:]).mean(axis=(1, 2)),
                 (unit[:, : -4 * STEP] * unit[:, 4 * STEP :]).mean(axis=(1, 2)),
                 (unit[..., :-4] * unit[..., 4:]).mean(axis=(1, 2)),

@@ -6,6 +6,7 @@ band by band; spectrogram models repeat it on their grid. Windows of 5 ms, steps
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -55,14 +56,14 @@ class Timing:
             unit = (change - change.mean(axis=1, keepdims=True)) / scatter
             columns += [
                 scatter[:, 0],
-                np.clip((unit**3).mean(axis=1), -10, 10),
-                np.log((unit**4).mean(axis=1) + 1e-3),
+                np.clip((unit * unit * unit).mean(axis=1), -10, 10),
+                np.log(np.square(unit * unit).mean(axis=1) + 1e-3),
                 (unit[:, :-2] * unit[:, 2:]).mean(axis=1),
                 (unit[:, :-8] * unit[:, 8:]).mean(axis=1),
                 level.std(axis=1),
             ]
             rises.append(np.maximum(unit, 0))
-        columns += [(low * high).mean(axis=1) for low, high in zip(rises, rises[1:], strict=False)]
+        columns += [(low * high).mean(axis=1) for low, high in pairwise(rises)]
         return np.stack(columns, axis=1).astype(np.float32)
 
     def place(self, listening: Listening) -> str:

@@ -2,7 +2,7 @@
 
 Computers have made tones since the fifties: chip music, synthesisers, test signals, dictation. They
 have exact harmonics, empty bands and no room, which is what a careless detector takes for a machine's trace.
-These recipes stand on the human side in training. They are drawn at random, so that no fixed example is learnt.
+These recipes stand on the human side in training, drawn at random so that no fixed example is learnt.
 """
 
 from __future__ import annotations

@@ -1,0 +1,272 @@
+"""Listen to a recording and say how likely a machine made it, with what ground, where and by which signs.
+
+    >>> assessment = load_detector().assess(audio)
+    >>> assessment.known, assessment.probability, assessment.low, assessment.high
+    (True, 0.07, 0.03, 0.14)
+
+The weights lie in `classifiers/weights/detector`; `python -m classifiers.train_detector` makes them, and the
+model card beside them says what was measured.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from classifiers.ai.calibration import Calibration
+from classifiers.ai.ground import LEAST_LOUDNESS_DB, STRANGE_SHARE, Familiarity, no_ground
+from classifiers.ai.listening import Listening, listen
+from classifiers.ai.network import ResidueNetwork, log_odds, picture
+from classifiers.ai.scorer import SCORER_PARTS, Scorer
+from classifiers.ai.sign_comb import Comb
+from classifiers.ai.sign_stereo import Stereo
+from classifiers.ai.sign_texture import Texture
+from classifiers.ai.sign_timing import Timing
+from classifiers.ai.signs import Features, Sign
+from classifiers.audio import Audio
+from soundalike.errors import ModelError
+
+SHIPPED_WEIGHTS: Final = Path(__file__).parent.parent / "weights" / "detector"
+NAME: Final = "soundalike-second-ear"
+SIGNS: Final[tuple[Sign, ...]] = (Comb(), Stereo(), Texture(), Timing())
+"""Every sign that is measured; which of them count is learnt."""
+RESIDUE: Final = "residue"
+"""The network's own place among the signs."""
+LONG_LOOKS: Final = 4
+"""From this many looks on the calibration of long recordings holds."""
+MIXED: Final = (0.25, 0.75)
+"""Segments under the first and others over the second make a recording "mixed"."""
+
+Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class SignReading:
+    """One sign over the whole recording. value: its mean log odds; probability: of the sign alone."""
+
+    name: str
+    value: float
+    probability: float
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What the second ear says. `known` False: probability, low and high are None, and `reason` says why.
+
+    segments: (start_s, end_s, probability). score: joined log odds before calibration.
+    false_positive_rate: conformal share of human recordings that score at least as high.
+    """
+
+    probability: float | None
+    low: float | None
+    high: float | None
+    known: bool
+    segments: tuple[tuple[float, float, float], ...] = ()
+    signs: tuple[SignReading, ...] = ()
+    reason: str = ""
+    score: float | None = None
+    false_positive_rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """All that was measured on one recording. features: by sign, float32 [looks, features]."""
+
+    listening: Listening
+    features: dict[str, Features]
+    network_odds: Float
+
+
+class Detector:
+    """A trained second ear. Holds no state between recordings; one instance may serve many threads."""
+
+    def __init__(
+        self,
+        *,
+        network: ResidueNetwork,
+        scorers: dict[str, Scorer],
+        weights: dict[str, float],
+        offset: float,
+        familiarity: Familiarity,
+        short: Calibration,
+        long: Calibration,
+    ) -> None:
+        self.name = NAME
+        self._network = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._scorers = scorers
+        self._weights = weights
+        self._offset = offset
+        self._familiarity = familiarity
+        self.short, self.long = short, long
+        self.sha256 = _digest(self._arrays(), self._document())
+
+    def assess(self, audio: Audio) -> Assessment:
+        """`audio` at any rate and length. Deterministic; never raises for what it hears."""
+        duration_s = audio.duration_s
+        if audio.samples.size == 0:
+            return _unknown("empty: no samples")
+        listening = listen(audio)
+        reason = no_ground(listening, duration_s=duration_s)
+        if reason is not None:
+            return _unknown(reason)
+        heard = measure(listening, network=self._network)
+        odds = self.sign_odds(heard)
+        joined = self.join(odds)
+        sounding = listening.loudness_db >= LEAST_LOUDNESS_DB
+        distances = self._familiarity.distance(self.standardised(heard))
+        if (distances[sounding] > self._familiarity.limit).mean() >= STRANGE_SHARE:
+            detail = f"{np.median(distances[sounding]) / self._familiarity.limit:.1f} times the usual limit"
+            return _unknown(f"unlike anything that was calibrated on ({detail})")
+        score = float(joined[sounding].mean())
+        reading = (self.long if sounding.sum() >= LONG_LOOKS else self.short).read(score)
+        segments = tuple(
+            (start_s, end_s, self.short.read(float(value)).probability if heard_it else 0.0)
+            for (start_s, end_s), value, heard_it in zip(listening.edges_s, joined, sounding, strict=True)
+        )
+        return Assessment(
+            probability=reading.probability,
+            low=reading.low,
+            high=reading.high,
+            known=True,
+            segments=segments,
+            signs=self._readings(heard, odds, sounding, segments),
+            score=score,
+            false_positive_rate=reading.false_positive_rate,
+        )
+
+    def sign_odds(self, heard: Heard) -> dict[str, Float]:
+        """Log odds of each sign, float32 [looks]."""
+        odds = {name: scorer(heard.features[name]) for name, scorer in self._scorers.items()}
+        odds[RESIDUE] = np.clip(heard.network_odds, -6.0, 6.0)
+        return odds
+
+    def join(self, odds: dict[str, Float]) -> Float:
+        total = sum(weight * odds[name] for name, weight in self._weights.items())
+        return np.asarray(total + np.float32(self._offset), dtype=np.float32)
+
+    def standardised(self, heard: Heard) -> Features:
+        parts = [scorer.standardise(heard.features[name]) for name, scorer in sorted(self._scorers.items())]
+        return np.concatenate(parts, axis=1)
+
+    def _readings(
+        self,
+        heard: Heard,
+        odds: dict[str, Float],
+        sounding: NDArray[np.bool_],
+        segments: tuple[tuple[float, float, float], ...],
+    ) -> tuple[SignReading, ...]:
+        places = {sign.name: f"{sign.describes}. {sign.place(heard.listening)}".strip() for sign in SIGNS}
+        places[RESIDUE] = "fine structure of the spectrum, as a trained network reads it"
+        readings = []
+        for name in sorted(self._weights, key=lambda name: -abs(float(odds[name][sounding].mean()))):
+            value = float(odds[name][sounding].mean())
+            at_s = segments[int(np.where(sounding, odds[name], -np.inf).argmax())][:2]
+            detail = f"{places[name]} Strongest at {at_s[0]:.0f}–{at_s[1]:.0f} s."
+            readings.append(SignReading(name, value, 1 / (1 + float(np.exp(-value))), detail))
+        values = [probability for (_, _, probability), on in zip(segments, sounding, strict=True) if on]
+        share = float(np.mean(np.array(values) >= MIXED[1]))
+        if share > 0 and min(values) <= MIXED[0]:
+            detail = f"mixed: {share:.0%} of the segments sound machine-made, others human"
+            readings.append(SignReading("mixed", share, share, detail))
+        return tuple(readings)
+
+    # On disk
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(self._arrays(), folder / "model.safetensors")
+        text = json.dumps(self._document(), indent=1, sort_keys=True)
+        (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        arrays = {f"network.{key}": value.numpy() for key, value in self._network.state_dict().items()}
+        for name, scorer in self._scorers.items():
+            arrays |= {f"scorer.{name}.{key}": value for key, value in scorer.to_arrays().items()}
+        arrays["familiarity.mean"] = self._familiarity.mean
+        arrays["familiarity.whitening"] = self._familiarity.whitening
+        return {key: np.ascontiguousarray(value) for key, value in arrays.items()}
+
+    def _document(self) -> dict[str, Any]:
+        return {
+            "model_type": NAME,
+            "width": self._network.width,
+            "signs": {sign.name: list(sign.features) for sign in SIGNS if sign.name in self._scorers},
+            "weights": self._weights,
+            "offset": self._offset,
+            "familiarity_limit": self._familiarity.limit,
+            "short": self.short.to_document(),
+            "long": self.long.to_document(),
+        }
+
+
+def measure(listening: Listening, *, network: ResidueNetwork) -> Heard:
+    """Everything that a decision rests on, before any of it is judged."""
+    features = {sign.name: sign.measure(listening) for sign in SIGNS}
+    return Heard(listening, features, log_odds(network, picture(listening)))
+
+
+def load_detector(folder: Path | None = None) -> Detector:
+    """From a folder that `Detector.save` wrote; None: the shipped weights. ModelError if they don't fit."""
+    folder = folder or SHIPPED_WEIGHTS
+    try:
+        document = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        arrays = load_file(folder / "model.safetensors")
+        return _from_parts(document, arrays)
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
+        raise ModelError(
+            f"can't load the second ear from {folder}: {error}; "
+            "train it with python -m classifiers.train_detector, or reinstall the package"
+        ) from error
+
+
+def _from_parts(document: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Detector:
+    if document.get("model_type") != NAME:
+        raise ValueError(f"model_type is {document.get('model_type')!r}, not {NAME!r}")
+    now = {sign.name: list(sign.features) for sign in SIGNS}
+    if any(now.get(name) != features for name, features in document["signs"].items()):
+        raise ValueError("it was trained on other features than this program measures")
+    network = ResidueNetwork(width=document["width"])
+    prefix = "network."
+    network.load_state_dict(
+        {
+            key.removeprefix(prefix): torch.from_numpy(value)
+            for key, value in arrays.items()
+            if key.startswith(prefix)
+        }
+    )
+    return Detector(
+        network=network,
+        scorers={
+            name: Scorer(**{part: arrays[f"scorer.{name}.{part}"] for part in SCORER_PARTS})
+            for name in document["signs"]
+        },
+        weights={name: float(weight) for name, weight in document["weights"].items()},
+        offset=float(document["offset"]),
+        familiarity=Familiarity(
+            arrays["familiarity.mean"], arrays["familiarity.whitening"], float(document["familiarity_limit"])
+        ),
+        short=Calibration.from_document(document["short"]),
+        long=Calibration.from_document(document["long"]),
+    )
+
+
+def _digest(arrays: dict[str, NDArray[Any]], document: dict[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
+    for key in sorted(arrays):
+        digest.update(key.encode())
+        digest.update(arrays[key].tobytes())
+    return digest.hexdigest()
+
+
+def _unknown(reason: str) -> Assessment:
+    return Assessment(None, None, None, False, reason=reason)
