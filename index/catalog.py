@@ -26,19 +26,20 @@ from numpy.typing import NDArray
 from index import consents, recordings
 from index.consents import Account
 from index.database import LOCK_WAIT_S, Clock, Database, parse_url, sqlite_url, utc_now
+from index.findings import Finding, find, owns
 from index.prints import Print, PrintStore
 from index.recordings import Manifest, PrintFile
-from index.terms import Decision, Term, Use, decide, licensees_of, newest_versions
-from index.tracks import RECORDING_ROLES, Right, Track, check_rights, check_track
+from index.terms import Term, Use, newest_versions
+from index.tracks import Right, Track, check_rights, check_track
 from soundalike.errors import CatalogError, DuplicateTrack, UnknownTrack
 
 if TYPE_CHECKING:
     from classifiers.fingerprint import ReferencePrint
 
+__all__ = ["Added", "Catalog", "Finding", "Manifest"]
+
 DATABASE_FILE = "catalog.sqlite"
 PRINTS_FOLDER = "prints"
-NOBODY = "unknown"
-"""Rightsholder in the finding for a track on which no rightsholder is recorded: nobody could allow it."""
 
 P = TypeVar("P")
 Decode = Callable[[dict[str, NDArray[Any]]], P]
@@ -50,23 +51,6 @@ class Added:
 
     generation: int
     same_audio_as: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one rightsholder agreed to for one use of one track.
-
-    `term_id` and `version` are None where no term speaks of it: silence means deny.
-    own: the uploader's account speaks for this rightsholder.
-    """
-
-    track_id: str
-    rightsholder: str
-    use: Use
-    decision: Decision
-    term_id: str | None
-    version: int | None
-    own: bool
 
 
 class Catalog:
@@ -331,34 +315,17 @@ class Catalog:
         at: the instant of the use, by default now. known_at: by what was on record then, by default all.
         Raises UnknownTrack for an id that was never in the catalog.
         """
-        use = Use(use)
         with self._database.read() as connection:
-            row = recordings.row_known_at(connection, track_id, known_at=known_at)
-            held = recordings.rights_of_row(connection, row.row_id, known_at=known_at)
-            holders = sorted({right.rightsholder for right in held})
-            terms = consents.terms_for(connection, rightsholders_named=holders, track_id=track_id, use=use)
-            own = consents.speaks_for(connection, uploader, known_at=known_at)
-        if not holders:
-            return (Finding(track_id, NOBODY, use, Decision.DENY, None, None, own=False),)
-        findings = []
-        for holder in holders:
-            decision = decide(
-                terms,
-                rightsholder=holder,
-                track_id=track_id,
-                use=use,
-                licensees=licensees_of(uploader, licences),
+            return find(
+                connection,
+                track_id,
+                Use(use),
+                uploader=uploader,
+                licences=licences,
                 territory=territory,
                 at=self._database.now() if at is None else at,
                 known_at=known_at,
             )
-            findings.append(
-                Finding(
-                    track_id, holder, use, decision.decision, decision.term_id, decision.version,
-                    own=holder in own,
-                )
-            )  # fmt: skip
-        return tuple(findings)
 
     def is_own_upload(self, track_id: str, uploader: str, *, known_at: datetime | None = None) -> bool:
         """Whether the account speaks for a party that may deliver the recording itself.
@@ -367,11 +334,7 @@ class Catalog:
         not the recording, and answers only where nobody else is recorded. Raises UnknownTrack.
         """
         with self._database.read() as connection:
-            row = recordings.row_known_at(connection, track_id, known_at=known_at)
-            held = recordings.rights_of_row(connection, row.row_id, known_at=known_at)
-            own = consents.speaks_for(connection, uploader, known_at=known_at)
-        deliverers = {right.rightsholder for right in held if right.role in RECORDING_ROLES}
-        return not own.isdisjoint(deliverers or {right.rightsholder for right in held})
+            return owns(connection, track_id, uploader, known_at=known_at)
 
 
 def _require_free(taken: Any | None, track: Track) -> None:

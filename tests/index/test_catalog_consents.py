@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from index.catalog import NOBODY, Catalog
+from index.catalog import Catalog
+from index.findings import NOBODY
 from index.terms import Decision, Term, Use
 from index.tracks import Right, Role
 from soundalike.errors import CatalogError, UnknownTrack
