@@ -28,13 +28,13 @@ from numpy.typing import NDArray
 from soundalike.errors import DecoderUnavailable, DecodeTimedOut, NotAudio
 
 _START_LIMIT_S: Final = 60.0
-"""Python and FFmpeg load in 0.3 s here; this is for a machine that is swapping."""
+"""Python and FFmpeg load in 0.4 s; this is for a machine that is swapping."""
 
 _GRACE_S: Final = 1.0
 """The process stops itself at the time limit and says so; when it does not within this, it is killed."""
 
 _RECYCLE_AFTER: Final = 1_000
-"""Uploads per process: bounds whatever a decoder may leak, at 0.3 ms an upload."""
+"""Uploads per process: bounds whatever a decoder may leak, at 0.4 ms an upload."""
 
 _ENVIRONMENT: Final = (
     "PATH",
