@@ -37,7 +37,7 @@ class DecodeLimits:
     """What one upload may cost.
 
     max_duration_s: seconds of audio. max_channels: 8 is 7.1. max_decode_s: wall seconds, after which the
-    decoder is killed (an hour of MP3 takes 6 s on an idle core). max_pcm_bytes: of float32 samples; an hour of
+    decoder is killed (an hour of MP3 takes 6 s on one core). max_pcm_bytes: of float32 samples; an hour of
     stereo at 48 kHz is 1.38e9. max_memory_bytes: address space of the decoding process, samples not included.
     """
 
