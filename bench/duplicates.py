@@ -29,8 +29,8 @@ HOP: Final = 2000
 FRAMES_PER_S: Final = RATE_HZ / HOP
 EXCERPT_S: Final = 60.0
 SAME_SIMILARITY: Final = 0.55
-"""Over all 80,601 pairs of the 402 recordings of bench.corpora, eight exceed 0.45: one copy (1.00), a piece and
-its raw mix (0.86), two pairs whose names say that they are arrangements of one piece (0.67 and 0.60), and
+"""Over all 80,601 pairs of the 402 recordings of bench.corpora, eight exceed 0.45: one copy (1.00), a piece
+and its raw mix (0.86), two pairs whose names say that they are arrangements of one piece (0.67 and 0.60), and
 four whose names do not (0.50 and less). The border lies in the gap; the pairs were judged by name and
 length, not by ear."""
 EDITIONS: Final = re.compile(r"[_-](fast|f|sd|raw)$", re.IGNORECASE)
