@@ -1,0 +1,139 @@
+"""Fit what a score is worth: how often unrelated music reaches it.
+
+    python -m bench.calibrate --catalog runs/sets/train --unrelated runs/sets/tune --queries 600
+
+Excerpts of the unrelated music, each through one condition of CloneBench and of a random length, are
+searched in the catalog; what comes back is false by construction, so the two folders must not share an
+artist. The best scores' upper tail is exponential, and its line is printed as the two constants of
+`index/calibration.py`, which are copied there by hand, with the run that gave them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
+
+from bench.clonebench.ours import Soundalike
+from bench.clonebench.recordings import RATE_HZ, Recording, find, probe_all, read
+from bench.conditions import CONDITIONS, Condition, Scene
+from soundalike.errors import SettingsError
+
+LENGTHS_S = (3.0, 5.0, 10.0, 10.0, 30.0, 90.0)
+"""Drawn alike; most uploads are long, most of the hard ones short."""
+TAIL_SHARE = 0.1
+"""The tenth of the queries with the best scores makes the tail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """``rate(score) = 10 ** -((score - score_at_one) / score_per_decade)``."""
+
+    queries: int
+    with_a_match: int
+    score_at_one: float
+    score_per_decade: float
+    highest: float
+
+
+def fit_tail(scores: NDArray[np.float64]) -> Fit:
+    """scores: float64 [queries], the best of each, 0 where nothing came back.
+
+    The mean excess over a threshold estimates an exponential tail (Hill's estimator on a log scale).
+    """
+    if len(scores) < 50:
+        raise SettingsError(f"{len(scores)} queries can't show a tail; ask for at least 50 (--queries)")
+    ordered = np.sort(scores)[::-1]
+    count = max(int(TAIL_SHARE * len(ordered)), 5)
+    threshold = float(ordered[count])
+    excess = float(np.mean(ordered[:count] - threshold))
+    per_decade = max(excess, 0.05) * math.log(10.0)
+    share = count / len(ordered)
+    return Fit(
+        queries=len(scores),
+        with_a_match=int(np.count_nonzero(scores)),
+        score_at_one=threshold + per_decade * math.log10(share),
+        score_per_decade=per_decade,
+        highest=float(ordered[0]),
+    )
+
+
+def false_scores(
+    system: Soundalike, unrelated: list[Recording], *, queries: int, seed: int, progress: Progress
+) -> NDArray[np.float64]:
+    """Best score of each query: float64 [queries]."""
+    random = np.random.default_rng(seed)
+    conditions = [condition for condition in CONDITIONS.values() if condition.query_s is None]
+    scores = np.zeros(queries)
+    for number in progress.track(range(queries), description="Asking for unrelated music"):
+        condition = conditions[int(random.integers(len(conditions)))]
+        recording, other = (unrelated[int(k)] for k in random.integers(len(unrelated), size=2))
+        rendered = _render(condition, recording, other, random=random, seed=seed * 100_000 + number)
+        scores[number] = max((hit.score for hit in system.query(rendered, RATE_HZ)), default=0.0)
+    return scores
+
+
+def _render(
+    condition: Condition, recording: Recording, other: Recording, *, random: np.random.Generator, seed: int
+) -> NDArray[np.float32]:
+    wanted = float(random.choice(LENGTHS_S))
+    # As long as the piece allows.
+    query_s = min(wanted, 0.9 * recording.duration_s * wanted / condition.excerpt_s(wanted))
+    need = condition.excerpt_s(query_s)
+    start = float(random.uniform(0.0, recording.duration_s - need))
+    excerpt = read(recording.path, start_s=start, duration_s=need)
+    bed = read(other.path, duration_s=min(other.duration_s, condition.other_s(query_s) + 1.0))
+    repeats = math.ceil((condition.other_s(query_s) + 1.0) * RATE_HZ / bed.shape[1])
+    scene = Scene(excerpt=excerpt, other=np.tile(bed, (1, repeats)), rate_hz=RATE_HZ, seed=seed)
+    return condition.render(scene)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--catalog", type=Path, required=True, help="folder of music to search in")
+    parser.add_argument("--unrelated", type=Path, required=True, help="folder of music by other artists")
+    parser.add_argument("--queries", type=int, default=600)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=120.0, help="of each catalog track (default 120)")
+    parser.add_argument("--model", help="folder of another embedder")
+    parser.add_argument("--out", type=Path, help="also write the figures to this JSON file")
+    options = parser.parse_args(arguments)
+    console = Console(stderr=True)
+    try:
+        system = Soundalike(options.model)
+        with Progress(console=console) as progress:
+            files = find(options.catalog)
+            for path in progress.track(files, description="Reading the catalog"):
+                system.add(path.name, read(path)[:, : round(options.seconds * RATE_HZ)], RATE_HZ)
+            unrelated, left_out = probe_all(find(options.unrelated), folder=options.unrelated)
+            for name, why in left_out.items():
+                console.print(f"left out: {name}: {why}")
+            scores = false_scores(
+                system, unrelated, queries=options.queries, seed=options.seed, progress=progress
+            )
+        fit = fit_tail(scores)
+    except SettingsError as error:
+        console.print(f"calibrate: {error}")
+        return 2
+    figures = asdict(fit) | {"tracks": len(files), "model": system.version, "seed": options.seed}
+    figures["quantiles"] = {str(q): float(np.quantile(scores, q)) for q in (0.5, 0.9, 0.99, 0.999)}
+    json.dump(figures, sys.stdout, indent=1)
+    print()
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
