@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.net import KafkaNetClient
 from kafka.structs import OffsetAndMetadata
 
 from pipeline.log import Headers, Record, TopicPlan
@@ -24,12 +27,17 @@ from soundalike.errors import BrokerError
 
 _log = logging.getLogger(__name__)
 
+_Result = TypeVar("_Result")
+
 DEFAULT_PORT = 9092
 
 CONNECT_TIMEOUT_S = 10.0
 REQUEST_TIMEOUT_S = 15.0
 DELIVERY_TIMEOUT_S = 30.0
 """How long a record may wait for its acknowledgement: long enough for a partition to change its leader."""
+
+ADMIN_TIMEOUT_S = 60.0
+"""For all topics together: a single node on a busy machine was seen to take seconds for each."""
 
 _METADATA_MAX_AGE_MS = 2_000
 """Added partitions are seen within this time; measured cost: one small request per client."""
@@ -57,20 +65,19 @@ class KafkaLog:
     def create_topics(self, plans: Iterable[TopicPlan]) -> None:
         plans = list(plans)
         self._require_broker()
-        with _as_broker_error(f"creating topics on {self.brokers}"):
-            admin = KafkaAdminClient(**self._client_options())
+        what = f"creating topics on {self.brokers}"
+        with _as_broker_error(what):
+            admin = _connected(KafkaAdminClient, **self._client_options())
             try:
-                present = set(admin.list_topics())
-                for plan in plans:
-                    if plan.name not in present:
-                        self._create(admin, plan)
+                _within(ADMIN_TIMEOUT_S, what, lambda: self._create_absent(admin, plans))
             finally:
                 admin.close()
 
     def open_reader(self, topic: str, group: str) -> KafkaReader:
         self._require_broker()
         with _as_broker_error(f"connecting to {self.brokers} to read {topic!r}"):
-            consumer = KafkaConsumer(
+            consumer = _connected(
+                KafkaConsumer,
                 **self._client_options(),
                 group_id=group,
                 enable_auto_commit=False,
@@ -85,7 +92,8 @@ class KafkaLog:
     def open_writer(self) -> KafkaWriter:
         self._require_broker()
         with _as_broker_error(f"connecting to {self.brokers} to write"):
-            producer = KafkaProducer(
+            producer = _connected(
+                KafkaProducer,
                 **self._client_options(),
                 acks="all",
                 enable_idempotence=True,
@@ -106,27 +114,26 @@ class KafkaLog:
             **dict(self.options),
         }
 
-    def _create(self, admin: KafkaAdminClient, plan: TopicPlan) -> None:
-        try:
-            admin.create_topics(
-                {
-                    plan.name: {
-                        "num_partitions": plan.partitions,
-                        "replication_factor": plan.replication,
-                        "configs": dict(plan.settings),
-                    }
-                },
-                wait_for_metadata=True,
-            )
-        except TopicAlreadyExistsError:
-            return  # another process was quicker; that topic is as good as ours
-        _log.info("created topic %s with %d partitions", plan.name, plan.partitions)
+    def _create_absent(self, admin: KafkaAdminClient, plans: Iterable[TopicPlan]) -> None:
+        present = set(admin.list_topics())
+        for plan in plans:
+            if plan.name in present:
+                continue
+            options = {
+                "num_partitions": plan.partitions,
+                "replication_factor": plan.replication,
+                "configs": dict(plan.settings),
+            }
+            try:
+                admin.create_topics({plan.name: options}, wait_for_metadata=True)
+            except TopicAlreadyExistsError:
+                continue  # another process was quicker; that topic is as good as ours
+            _log.info("created topic %s with %d partitions", plan.name, plan.partitions)
 
     def _require_broker(self) -> None:
         """Raise BrokerError at once, and in one line, if nobody listens.
 
-        A kafka-python client that can't connect logs every attempt and leaves its network thread behind; a
-        job that is restarted during an outage would gather one of them per attempt.
+        A kafka-python client tries for the whole time-out, and logs every attempt as an error of its own.
         """
         if any(name in ("proxy_url", "socks5_proxy") for name, _ in self.options):
             return  # the brokers are reached by way of the proxy only
@@ -154,8 +161,10 @@ class KafkaReader:
         self._committed: dict[int, int] = {}  # highest offset that this reader committed
 
     def partitions(self) -> tuple[int, ...]:
-        with _as_broker_error(f"listing the partitions of {self._topic!r}"):
-            return tuple(sorted(self._consumer.partitions_for_topic(self._topic)))
+        what = f"listing the partitions of {self._topic!r}"
+        with _as_broker_error(what):
+            found = _within(REQUEST_TIMEOUT_S, what, lambda: self._consumer.partitions_for_topic(self._topic))
+        return tuple(sorted(found))
 
     def start_offset(self, partition: int) -> int:
         committed = self.committed(partition)
@@ -260,6 +269,46 @@ class KafkaWriter:
         self._producer.close(timeout=2.0)
 
 
+def _connected(client_class: Callable[..., Any], **options: Any) -> Any:
+    """A client of kafka-python. One that can't be made leaves nothing behind.
+
+    Its constructor connects, and a constructor that raises hands out nothing that could be closed: its
+    thread and sockets would stay, and a job that is restarted during an outage would gather them.
+    """
+    made = []
+
+    def make(**config: Any) -> Any:
+        made.append(KafkaNetClient(**config))
+        return made[-1]
+
+    try:
+        return client_class(kafka_client=make, **options)
+    except BaseException:
+        for client in made:
+            client.close()
+        raise
+
+
+def _within(timeout_s: float, what: str, call: Callable[[], _Result]) -> _Result:
+    """What `call` returns. Raises BrokerError after `timeout_s`; the call stays behind in a daemon thread.
+
+    For those calls of kafka-python that take no time-out and wait for an answer for ever.
+    """
+    answer: Future[_Result] = Future()
+
+    def work() -> None:
+        try:
+            answer.set_result(call())
+        except BaseException as error:  # noqa: BLE001  # handed to the caller
+            answer.set_exception(error)
+
+    threading.Thread(target=work, name="kafka-call", daemon=True).start()
+    try:
+        return answer.result(timeout_s)
+    except TimeoutError:
+        raise BrokerError(f"{what} failed: no answer within {timeout_s:g} s") from None
+
+
 def _to_record(raw: Any) -> Record:
     return Record(
         topic=raw.topic,
@@ -273,9 +322,9 @@ def _to_record(raw: Any) -> Record:
 
 
 def _host_and_port(address: str) -> tuple[str, int]:
-    host, colon, port = address.rpartition(":")
-    if not colon:
-        return address, DEFAULT_PORT
+    if address.endswith("]") or ":" not in address:
+        return address.strip("[]"), DEFAULT_PORT
+    host, _, port = address.rpartition(":")
     if not port.isdecimal():
         raise BrokerError(f"broker address {address!r} is not of the form host:port")
     return host.strip("[]"), int(port)

@@ -18,7 +18,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -304,8 +304,3 @@ class _ReadSlot(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
             else:
                 self._uncommitted = {}
                 self._failed_commits = 0
-
-
-def replicas(total: int) -> Iterable[SlotPlan]:
-    """The plans of `total` replicas of one job that share the partitions among them."""
-    return [SlotPlan(total=total, indices=(index,)) for index in range(total)]

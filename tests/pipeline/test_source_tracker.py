@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.log import Record
-from pipeline.source import END, SlotPlan, SlotRestriction, SlotRestrictionCoder, SlotTracker, replicas
+from pipeline.source import END, SlotPlan, SlotRestriction, SlotRestrictionCoder, SlotTracker
 
 
 def record(partition: int, offset: int, *, span: int = 1) -> Record:
@@ -77,8 +77,3 @@ def test_a_restriction_is_readable_in_a_checkpoint() -> None:
 def test_impossible_slots_are_refused(total: int, indices: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="slots"):
         SlotPlan(total, indices)
-
-
-def test_replicas_share_all_slots_and_no_slot_twice() -> None:
-    indices = [index for plan in replicas(4) for index in plan.indices]
-    assert sorted(indices) == [0, 1, 2, 3]
