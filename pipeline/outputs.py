@@ -17,26 +17,15 @@ from pipeline.events import (
     verdict_event,
 )
 from pipeline.evidence import Verdict
-from pipeline.log import Record
+from pipeline.replay import failures_so_far
 from pipeline.sink import Outgoing
 from pipeline.work import Judged, Rejected
-
-FAILURES_HEADER = "soundalike-failures"
-"""Set on a replayed dead letter: how often the record has failed so far, in decimal."""
 
 
 def outgoing(done: Judged | Rejected, *, topic_prefix: str = "") -> Iterator[Outgoing]:
     """The events of one upload, verdict or dead letter first."""
     for topic, event in _events(done):
         yield Outgoing(topic_prefix + topic, event_key(event), event.to_bytes())
-
-
-def failures_so_far(record: Record) -> int:
-    """How often this record became a dead letter before; 0 for one that comes for the first time."""
-    for name, value in record.headers:
-        if name == FAILURES_HEADER and value.isdigit() and len(value) < 7:
-            return int(value)
-    return 0
 
 
 def _events(done: Judged | Rejected) -> Iterator[tuple[str, CloudEvent]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from soundalike.errors import SettingsError
@@ -55,11 +54,9 @@ def open_log(settings: Settings) -> Log:
     from pipeline import topics  # noqa: PLC0415
 
     log = _log(settings)
-    plans = [
-        topics.plan(name, partitions=settings.partitions, replication=settings.replication)
-        for name in topics.ALL
-    ]
-    log.create_topics([replace(plan, name=settings.topic_prefix + plan.name) for plan in plans])
+    topics.ensure(
+        log, prefix=settings.topic_prefix, partitions=settings.partitions, replication=settings.replication
+    )
     return log
 
 

@@ -86,7 +86,7 @@ def replay(
 
         soundalike dead-letters replay --all --brokers localhost:9092
     """
-    from pipeline.outputs import FAILURES_HEADER  # noqa: PLC0415 -- `--help` stays quick
+    from pipeline.replay import replayed  # noqa: PLC0415 -- `--help` stays quick
     from pipeline.topics import UPLOADS  # noqa: PLC0415
     from soundalike.settings import load_settings  # noqa: PLC0415
     from soundalike.wiring import open_log  # noqa: PLC0415
@@ -97,7 +97,7 @@ def replay(
     settings = load_settings(brokers=brokers, source=source, spool=spool, topic_prefix=topic_prefix)
     log = open_log(settings)
     letters = _letters(log, settings.topic_prefix, group=REPLAY_GROUP if everything else None)
-    replayed = 0
+    count = 0
     missing = set(wanted)
     writer = log.open_writer()
     try:
@@ -106,16 +106,13 @@ def replay(
             if not everything and not asked_for:
                 continue
             missing -= asked_for
-            key, value, headers = letter.original()
-            # A header without a value can't be written again; it said nothing.
-            kept = tuple((n, v) for n, v in headers if n != FAILURES_HEADER and v is not None)
-            failures = (FAILURES_HEADER, str(letter.attempt).encode())
-            writer.send(settings.topic_prefix + UPLOADS, key, value, (*kept, failures))
+            key, value, headers = replayed(letter)
+            writer.send(settings.topic_prefix + UPLOADS, key, value, headers)
             writer.flush()  # before the reader's progress moves past it
-            replayed += 1
+            count += 1
     finally:
         writer.close()
-    typer.echo(f"{replayed} replayed")
+    typer.echo(f"{count} replayed")
     if missing:
         raise SettingsError(f"no dead letter has the id {', '.join(sorted(missing))}; `list` shows all")
 

@@ -34,8 +34,8 @@ from pipeline.evidence import AudioFacts
 from pipeline.graph import moderation_graph
 from pipeline.log import Headers, LogReader, LogWriter, TopicPlan
 from pipeline.memory_log import MemoryLog
-from pipeline.outputs import FAILURES_HEADER
 from pipeline.policy import Policy
+from pipeline.replay import FAILURES_HEADER, replayed
 from pipeline.runner import RestartPolicy, run_streaming
 from pipeline.sink import WriteLog
 from pipeline.source import ReadSettings
@@ -261,7 +261,11 @@ def test_a_replayed_record_counts_its_failures(plan: Scripted) -> None:
 
     run(plan, log)
 
-    assert [letter.attempt for letter in letters(log)] == [4]
+    (letter,) = letters(log)
+    assert letter.attempt == 4
+    key, value, headers = replayed(letter)
+    assert (key, value) == (event("u1", "unreachable")[:40], event("u1", "unreachable"))
+    assert headers == ((FAILURES_HEADER, b"4"),)
 
 
 def test_the_same_upload_twice_gives_the_same_event_ids(plan: Scripted) -> None:

@@ -1,0 +1,98 @@
+"""`soundalike check` on real recordings: verdicts, exit codes and the contract of its JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from pipeline.evidence import Evidence
+
+Run = Callable[..., "CompletedProcess[str]"]
+AUDIO = Path(__file__).parents[2] / "soundalike" / "demo_audio"
+COPY = AUDIO / "secret-garden.opus"
+UNRELATED = AUDIO / "xeon.opus"
+
+
+@pytest.fixture
+def text_file(tmp_path: Path) -> Path:
+    file = tmp_path / "shopping list.mp3"
+    file.write_text("lemons, strings\n" * 50)
+    return file
+
+
+def test_one_record_per_file_and_line(cli: Run, data: Path, text_file: Path) -> None:
+    done = cli("check", "--json", "--data", data, COPY, UNRELATED, text_file)
+
+    assert done.returncode == 2
+    documents = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [d["upload_id"] for d in documents] == ["secret-garden.opus", "xeon.opus", "shopping list.mp3"]
+    assert [d["verdict"] for d in documents] == ["flagged", "clear", "undecodable"]
+    flagged, clear, undecodable = (Evidence.model_validate(d) for d in documents)
+    assert flagged.rule == "unlicensed_use"
+    (match,) = flagged.matches
+    assert match.track_id == "secret-garden"
+    assert (match.query_start_s, match.reference_start_s) == pytest.approx((0.0, 0.0), abs=0.5)
+    assert match.query_end_s == pytest.approx(flagged.audio.duration_s, abs=0.5)
+    assert match.shift_semitones == pytest.approx(0.0, abs=0.25)
+    assert match.tempo_ratio == pytest.approx(1.0, abs=0.01)
+    assert match.coverage > 0.95
+    assert [(c.rightsholder, c.decision) for c in flagged.consent] == [("Firn Records", "deny")]
+    assert clear.matches == ()
+    assert (clear.index.tracks, flagged.index.generation) == (2, clear.index.generation)
+    assert undecodable.audio.sha256 is not None
+    assert undecodable.audio.codec is None
+    assert "shopping%20list.mp3" in undecodable.reason or "shopping list.mp3" in undecodable.reason
+
+
+def test_the_json_has_the_names_of_the_contract(cli: Run, data: Path) -> None:
+    done = cli("check", "--json", "--data", data, COPY)
+
+    document = json.loads(done.stdout)
+    assert {
+        "upload_id", "verdict", "rule", "reason", "audio", "matches", "ai", "consent", "policy", "index",
+        "models",
+    } <= set(document)  # fmt: skip
+    assert {
+        "uri", "sha256", "codec", "container", "sample_rate_hz", "channels", "duration_s", "loudness_lufs",
+    } <= set(document["audio"])  # fmt: skip
+    assert {
+        "track_id", "title", "kind", "query_start_s", "query_end_s", "reference_start_s", "reference_end_s",
+        "shift_semitones", "tempo_ratio", "coverage", "score", "false_positive_rate",
+    } <= set(document["matches"][0])  # fmt: skip
+    assert {"probability", "low", "high", "known", "segments", "signs", "provenance"} <= set(document["ai"])
+    assert {"rightsholder", "use", "decision", "term_id", "version"} <= set(document["consent"][0])
+
+
+def test_exit_codes(cli: Run, data: Path) -> None:
+    assert cli("check", "--data", data, UNRELATED).returncode == 0
+    assert cli("check", "--data", data, COPY, UNRELATED).returncode == 1
+
+
+def test_for_people(cli: Run, data: Path) -> None:
+    done = cli("check", "--data", data, "--ai-vocals", COPY)
+
+    assert done.stdout.startswith("secret-garden.opus  flagged  unlicensed_ai_derivative\n")
+    assert "Firn Records has no term that allows the AI derivative." in " ".join(done.stdout.split())
+    assert "ogg/opus, 48000 Hz, 2 channels" in done.stdout
+
+
+def test_a_file_that_is_not_there_is_not_judged(cli: Run, data: Path) -> None:
+    done = cli("check", "--json", "--data", data, "no-such-song.wav")
+
+    assert done.returncode == 2
+    document = json.loads(done.stdout)
+    assert document["verdict"] == "undecodable"
+    assert "no-such-song.wav" in document["reason"]
+
+
+def test_without_a_catalog_it_says_what_to_do(cli: Run, tmp_path: Path) -> None:
+    done = cli("check", "--data", tmp_path / "nothing", COPY)
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert "`soundalike catalog add` makes one" in done.stderr
