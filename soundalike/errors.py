@@ -24,6 +24,12 @@ Callers catch by meaning, and each message says what was tried, on what, and wha
     │   └── CatalogDamaged       a file fails its checksum, or belongs to another model
     ├── ModelError               model weights are missing, damaged or of another interface
     ├── BrokerError              Kafka did not answer, or refused
+    ├── ReviewError              the review desk can't do what was asked
+    │   ├── UnknownCase          no such case, or none that this person may see
+    │   ├── CaseTaken            somebody else holds the case, or the lease has lapsed
+    │   ├── NotPermitted         this person's role does not allow it
+    │   ├── DecisionRefused      incomplete, or not possible in the case's state
+    │   └── AuditBroken          the audit log was altered, or a part of it is missing
     └── JobFailed                the streaming job kept failing and was given up
 """
 
@@ -169,3 +175,39 @@ class JobFailed(SoundalikeError):
     """The streaming job kept failing, or its runner ended it; restarting it here is no longer of use."""
 
     reason = "job_failed"
+
+
+class ReviewError(SoundalikeError):
+    """The review desk can't do what was asked."""
+
+    reason = "review"
+
+
+class UnknownCase(ReviewError):
+    """No such case, or none that this person may see."""
+
+    reason = "unknown_case"
+
+
+class CaseTaken(ReviewError):
+    """Somebody else holds the case, or the lease that the request relies on has lapsed."""
+
+    reason = "case_taken"
+
+
+class NotPermitted(ReviewError):
+    """This person's role does not allow it."""
+
+    reason = "not_permitted"
+
+
+class DecisionRefused(ReviewError):
+    """The decision is incomplete, or not possible in the state that the case is in."""
+
+    reason = "decision_refused"
+
+
+class AuditBroken(ReviewError):
+    """The audit log was altered, or a part of it is missing."""
+
+    reason = "audit_broken"

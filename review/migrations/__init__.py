@@ -1,0 +1,1 @@
+"""How the desk's tables came to be, revision by revision."""
