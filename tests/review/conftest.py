@@ -1,4 +1,4 @@
-"""A desk for tests: real database and application, a clock that is set by hand, audio that is made on the spot."""
+"""A desk for tests: real database and application, a clock set by hand, audio made on the spot."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from review.app import create_app
 from review.assets_build import VENDOR, assets_are_built, build_assets
 from review.database import Database, sqlite_url
 from review.desk import Desk
-from review.intake import intake_step, read_flag, references_of, take_flag, take_upload
+from review.intake import case_id_of, intake_step, read_flag, references_of, take_flag, take_upload
 from review.media import prepare_next
 from review.media_store import MediaStore
 from review.outbox import publish_due
@@ -88,7 +88,7 @@ def evidence_document(upload_id: str, **changes: Any) -> dict[str, Any]:
                "segments": [{"start_s": 2.0, "end_s": 9.0, "probability": 0.7}],
                "signs": [{"name": "comb", "value": 0.3, "probability": 0.6, "detail": "86.1 Hz"}],
                "provenance": [{"kind": "tag", "state": "absent", "detail": ""}]},
-        "consent": [{"rightsholder": "Label", "use": "ai_derivative", "decision": "deny", "track_id": "song"}],
+        "consent": [{"rightsholder": "Label", "use": "ai_derivative", "decision": "deny"}],
         "policy": {"version": "1", "hash": "f" * 16},
         "index": {"generation": 3, "tracks": 12},
         "models": [{"name": "embedder", "sha256": "c" * 64}],
@@ -142,8 +142,6 @@ class Bench:
         known = references_of(flag.evidence, self.references)
         with self.write() as connection:
             take_flag(connection, flag, known=known, now=self.clock(), policy=self.desk.policy)
-        from review.intake import case_id_of
-
         return case_id_of(flag.event_id)
 
     def upload(self, upload_id: str, **changes: Any) -> None:
@@ -282,9 +280,8 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     positions = np.arange(0, part.size - 1, 1.25)
     quick = np.interp(positions, np.arange(part.size), part) * 0.5
     silence = np.zeros(5 * rate_hz)
-    soundfile.write(
-        folder / "quick.flac", np.concatenate([silence, quick, silence]).astype(np.float32), rate_hz
-    )
+    whole = np.concatenate([silence, quick, silence]).astype(np.float32)
+    soundfile.write(folder / "quick.flac", whole, rate_hz)
     return folder
 
 
