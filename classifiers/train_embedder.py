@@ -40,6 +40,7 @@ from classifiers.spectrogram_store import StoredTrack, dequantise, load_store
 SOURCE_FRAMES = 260
 """Frames cut around each chosen second: (context + window) * fastest tempo + jitter fit in."""
 STEPS_PER_EVALUATION = 100
+TUNE_BATCHES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,27 +200,28 @@ def train(
     tune_recipe = Recipe(pairs=128, windows_per_track=2 if len(tune) >= 64 else 4)
     tune_batches = [
         make_pairs(sample_sources(tune, tune_weights, tune_recipe, fixed)[0], recipe.augmentation, fixed)
-        for _ in range(8)
+        for _ in range(TUNE_BATCHES)
     ]
 
     state = _State.start(recipe, seed, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     checkpoint = out / "checkpoint.pt"
     if checkpoint.exists():
         state.load(checkpoint)
-    deadline = time.monotonic() + hours * 3600.0
-    while time.monotonic() < deadline:
+    started = time.monotonic()
+    while (elapsed := time.monotonic() - started) < hours * 3600.0:
         # Each step draws from its own generator: a resumed run continues the same sequence.
         generator = Generator().manual_seed(seed * 1_000_003 + state.step)
         sources, owners = sample_sources(tracks, weights, recipe, generator)
         reference, query = make_pairs(sources, recipe.augmentation, generator)
-        figures = {"loss": _learn(state, recipe, reference, query, owners), "step": float(state.step)}
+        loss = _learn(state, recipe, reference, query, owners)
+        figures = {"step": float(state.step), "loss": loss, "seconds": elapsed}
         if state.step % STEPS_PER_EVALUATION == 0:
             score = tune_score(state.average, tune_batches)
             figures["tune_top1"] = score
             if score > state.best:
                 state.best = score
                 state.average.save_pretrained(out / "best")
-            _append(out / "curve.csv", {**figures, "seconds": time.time()})
+            _append(out / "curve.csv", figures)
             state.save(checkpoint)
         report(figures)
     state.save(checkpoint)
@@ -251,7 +253,7 @@ def _learn(state: _State, recipe: Recipe, reference: Tensor, query: Tensor, owne
     with torch.no_grad():
         for kept, current in zip(state.average.parameters(), state.model.parameters(), strict=True):
             kept.lerp_(current, 1.0 - decay)
-    return float(loss)
+    return loss.item()
 
 
 def _append(path: Path, figures: dict[str, float]) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, cast
 import typer
 
 import soundalike
-from soundalike.commands import catalog, check, dead_letters, demo, flags, publish, run
+from soundalike.commands import catalog, check, dead_letters, demo, flags, publish, run, train
 from soundalike.errors import SoundalikeError
 
 EXIT_FAILED = 2
@@ -38,6 +38,7 @@ app.command("run", rich_help_panel="As a service")(run.run)
 app.command("publish", rich_help_panel="As a service")(publish.publish)
 app.command("flags", rich_help_panel="As a service")(flags.flags)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="As a service")
+app.add_typer(train.app, name="train", rich_help_panel="For developers")
 
 
 @app.callback()

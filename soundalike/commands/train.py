@@ -1,0 +1,77 @@
+"""`soundalike train`: make the models that the package ships."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from soundalike.errors import SettingsError
+
+app = typer.Typer(no_args_is_help=True, help="Train the models that the package ships.")
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps `embedder` a sub-command while it is the only one."""
+
+
+@app.command()
+def embedder(
+    corpus: Annotated[
+        Path, typer.Option(help="Folder with tracks.csv, as `python -m bench.corpora` makes it.")
+    ] = Path("runs/corpora"),
+    out: Annotated[
+        Path, typer.Option(help="Folder for spectrograms, checkpoint, curve and the best weights.")
+    ] = Path("runs/embedder"),
+    hours: Annotated[float, typer.Option(min=0.0, help="Wall time to train for.")] = 2.0,
+    seed: Annotated[int, typer.Option(help="Same seed, same corpus, same machine: same weights.")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all cores.")] = None,
+) -> None:
+    """Train the recogniser's network; continue where the last run in `--out` stopped.
+
+    Uses a GPU when there is one, else the CPU in bfloat16. The best weights so far are always in `OUT/best`
+    and can be tried at once:
+
+        soundalike train embedder --hours 2
+
+        soundalike check --embedder runs/embedder/best song.mp3
+    """
+    import torch  # noqa: PLC0415 -- heavy: only where it is used
+
+    from classifiers.train_embedder import train  # noqa: PLC0415
+
+    if not (corpus / "tracks.csv").is_file():
+        raise SettingsError(
+            f"{corpus} holds no tracks.csv; make it with `python -m bench.corpora --root {corpus}`"
+        )
+    if threads is not None:
+        torch.set_num_threads(threads)
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        reading = progress.add_task("Reading the corpus", total=None)
+        training = progress.add_task("Training", total=hours * 3600.0, start=False, visible=False)
+        best = 0.0
+
+        def preparing(done: int, total: int, name: str) -> None:
+            progress.update(
+                reading, completed=done + 1, total=total, description=f"Reading {Path(name).name[:40]}"
+            )
+
+        def report(figures: dict[str, float]) -> None:
+            nonlocal best
+            progress.start_task(training)
+            best = max(best, figures.get("tune_top1", 0.0))
+            progress.update(
+                training,
+                visible=True,
+                completed=figures["seconds"],
+                description=f"step {figures['step']:.0f}, loss {figures['loss']:.2f}, best top-1 {best:.3f}",
+            )
+
+        weights = train(corpus=corpus, out=out, hours=hours, seed=seed, report=report, preparing=preparing)
+    console.print(f"The best weights lie in {weights}; the curve in {out / 'curve.csv'}.")

@@ -1,0 +1,120 @@
+"""The recipe on a tiny corpus: it runs, it learns, it resumes, and a seed fixes it."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from classifiers.augment import Augmentation
+from classifiers.embedder import Embedder, EmbedderConfig, EmbedderModel
+from classifiers.spectrogram_store import dequantise, load_store, quantise
+from classifiers.train_embedder import Recipe, contrastive_loss, make_pairs, sample_sources, train
+from soundalike.errors import NotAudio
+
+SMALL = EmbedderConfig(hidden_size=32, layers=1, heads=2, dimension=16)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("corpus")
+    random = np.random.default_rng(0)
+    with (root / "tracks.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "package", "sha256", "split"])
+        for number in range(6):
+            t = np.arange(12 * 16_000) / 16_000
+            notes = random.uniform(150, 2000, size=24).repeat(8000)
+            tone = 0.3 * np.sin(2 * np.pi * np.cumsum(notes) / 16_000) * (1 + 0.2 * np.sin(7 * t))
+            soundfile.write(root / f"{number}.wav", tone.astype(np.float32), 16_000)
+            writer.writerow([f"{number}.wav", "p", f"{number:064x}", "train" if number < 4 else "tune"])
+    return root
+
+
+def test_the_store_is_computed_once_and_is_half_a_decibel_fine(corpus: Path, tmp_path: Path) -> None:
+    seen: list[str] = []
+    tracks = load_store(corpus, "train", tmp_path, progress=lambda _d, _t, name: seen.append(name))
+    assert len(tracks) == len(seen) == 4
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    load_store(corpus, "train", tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+    levels = torch.linspace(-100.0, 20.0, 50)[None]
+    assert float((dequantise(torch.from_numpy(quantise(levels))).T - levels).abs().max()) <= 0.25 + 1e-4
+
+
+def test_music_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "tracks.csv").write_text("path,package,sha256,split\nbroken.wav,p,00,train\n")
+    (tmp_path / "broken.wav").write_text("no music")
+    with pytest.raises(NotAudio, match=r"broken\.wav"):
+        load_store(tmp_path, "train", tmp_path / "store")
+
+
+def test_pairs_without_augmentation_are_equal(corpus: Path, tmp_path: Path) -> None:
+    tracks = load_store(corpus, "train", tmp_path)
+    off = Augmentation(
+        shift_probability=0.0,
+        tempo_probability=0.0,
+        jitter_s=0.0,
+        equaliser_probability=0.0,
+        filter_probability=0.0,
+        noise_probability=0.0,
+        music_probability=0.0,
+        reverb_probability=0.0,
+        codec_probability=0.0,
+        distortion_probability=0.0,
+        mask_probability=0.0,
+    )
+    generator = torch.Generator().manual_seed(0)
+    sources, owners = sample_sources(tracks, torch.ones(4), Recipe(pairs=8), generator)
+    reference, query = make_pairs(sources, off, generator)
+    assert owners.shape == (8,)
+    assert torch.allclose(reference, query, atol=1e-3)
+
+
+def test_the_loss_prefers_the_right_partner_and_ignores_repetitions() -> None:
+    generator = torch.Generator().manual_seed(0)
+    points = torch.nn.functional.normalize(torch.randn(8, 16, generator=generator), dim=1)
+    apart = torch.arange(8)
+    assert contrastive_loss(points, points, apart, Recipe()) < 0.1
+    assert contrastive_loss(points, points.roll(1, dims=0), apart, Recipe()) > 1.0
+    repeated = points[0].repeat(8, 1)
+    one_track = torch.zeros(8, dtype=torch.long)
+    assert contrastive_loss(repeated, repeated, one_track, Recipe()) < 0.1
+    assert contrastive_loss(repeated, repeated, apart, Recipe()) > 2.0
+
+
+def test_training_repeats_by_seed_and_continues(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Recipe(pairs=8)
+
+    def run(out: Path, steps: int) -> list[float]:
+        """Train for so many steps: the clock jumps past the end after the last."""
+        losses: list[float] = []
+        clock = iter([0.0] * (steps + 1) + [1e9])
+        with monkeypatch.context() as patch:
+            module = "classifiers.train_embedder"
+            patch.setattr(f"{module}.STEPS_PER_EVALUATION", 2)
+            patch.setattr(f"{module}.TUNE_BATCHES", 1)
+            patch.setattr(f"{module}.EmbedderConfig", lambda: SMALL)
+            patch.setattr(f"{module}.time.monotonic", lambda: next(clock))
+            train(
+                corpus=corpus,
+                out=out,
+                hours=1.0,
+                recipe=recipe,
+                report=lambda figures: losses.append(figures["loss"]),
+            )
+        return losses
+
+    whole = run(tmp_path / "a", 4)
+    assert len(whole) == 4
+    first, then = run(tmp_path / "b", 2), run(tmp_path / "b", 2)
+    assert first + then == pytest.approx(whole, rel=1e-4)
+    weights = EmbedderModel.from_pretrained(tmp_path / "a" / "best")
+    assert Embedder(tmp_path / "a" / "best").dimension == 16
+    assert weights.config.hidden_size == 32
+    with (tmp_path / "a" / "curve.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["2.0", "4.0"]
