@@ -136,9 +136,11 @@ class Embedder:
         """
         if abs(shift_bands) > MARGIN_BANDS:
             raise ValueError(f"shift_bands={shift_bands} reaches past the margin of {MARGIN_BANDS} bands")
+        if len(start_frames) == 0:
+            return np.zeros((0, self.dimension), dtype=np.float32)
         low = MARGIN_BANDS - shift_bands
         view = power_db[low : low + VIEW_BANDS]
-        needed = int(start_frames.max()) + WINDOW_FRAMES if len(start_frames) else 0
+        needed = int(start_frames.max()) + WINDOW_FRAMES
         if needed > view.shape[1]:
             view = nn.functional.pad(view, (0, needed - view.shape[1]), value=float(power_db.min()))
         windows = view.unfold(1, WINDOW_FRAMES, 1)[:, torch.from_numpy(start_frames)].transpose(0, 1)
@@ -146,8 +148,6 @@ class Embedder:
             self._model(windows[first : first + BATCH_WINDOWS].to(torch.bfloat16))
             for first in range(0, len(windows), BATCH_WINDOWS)
         ]
-        if not parts:
-            return np.zeros((0, self.dimension), dtype=np.float32)
         return torch.cat(parts).numpy()
 
 
