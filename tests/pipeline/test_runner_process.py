@@ -103,6 +103,7 @@ def prefix(unique: Callable[[str], str]) -> str:
 JOBS: dict[str, Callable[..., list[str]]] = {"echo": echo_job}
 
 
+@pytest.mark.timeout(600)  # four starts of the job, each of them bounded by itself
 @pytest.mark.parametrize("job", JOBS)
 def test_no_upload_is_lost_when_the_job_is_killed_three_times(
     job: str, kafka_log: KafkaLog, prefix: str, tmp_path: Path
@@ -204,25 +205,28 @@ def test_a_broker_that_is_down_at_the_start_is_one_line(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.timeout(600)  # it waits for two starts of a broker, and each of its waits is bounded by itself
 def test_the_job_outlives_a_restart_of_its_broker(
     new_broker: Callable[[], Broker], prefix: str, tmp_path: Path
 ) -> None:
     broker = new_broker()
     log = KafkaLog(broker.address)
-    topics.ensure(log, prefix=prefix, partitions=3)
+    topics.ensure(log, (topics.UPLOADS, topics.VERDICTS, topics.DEAD_LETTERS), prefix=prefix, partitions=3)
     publish(log, prefix + topics.UPLOADS, [f"before-{n}" for n in range(10)])
     with running(echo_job(prefix, "--brokers", broker.address), tmp_path / "job.log") as process:
-        wait_for(lambda: sum(progress(log, prefix + topics.UPLOADS).values()) == 10, what="the first uploads")
+        before = Tail(log, prefix + topics.VERDICTS)
+        wait_for(lambda: len(before.read()) >= 10, what="the first verdicts")
+        before.close()
         broker.stop(signal.SIGKILL)
         time.sleep(3.0)
         broker.start()
         publish(log, prefix + topics.UPLOADS, [f"after-{n}" for n in range(10)])
-        wait_for(lambda: sum(progress(log, prefix + topics.UPLOADS).values()) == 20, what="the later uploads")
+        after = Tail(log, prefix + topics.VERDICTS)
+        wait_for(lambda: len({record.value for record in after.read()}) == 20, what="all verdicts")
+        after.close()
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
-    tail = Tail(log, prefix + topics.VERDICTS)
-    assert len({record.value for record in tail.read()}) == 20
-    tail.close()
+    assert sum(progress(log, prefix + topics.UPLOADS).values()) == 20
 
 
 def test_a_spool_is_worked_off_and_the_job_ends(tmp_path: Path) -> None:
