@@ -14,12 +14,15 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from sqlalchemy import select
+
+from review.tables import case_audio
 
 SHOTS = Path(__file__).parents[2] / "runs" / "screenshots"
 AXE = Path(__file__).parents[2] / "review" / "assets" / "node_modules" / "axe-core" / "axe.min.js"
 DESKTOP = {"width": 1280, "height": 800}
 TABLET = {"width": 820, "height": 1180}
-WAIT_MS = 30_000  # a loaded machine is slow; a quick one does not notice
+WAIT_MS = 45_000  # a loaded machine is slow; a quick one does not notice
 
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -92,9 +95,6 @@ def open_case(live: Any, page: Page) -> None:
 
 
 def _media_ready(live: Any) -> bool:
-    from sqlalchemy import select
-
-    from review.tables import case_audio
 
     with live.desk.database.read() as connection:
         states = list(connection.execute(select(case_audio.c.state)).scalars())
