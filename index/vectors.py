@@ -53,7 +53,7 @@ class VectorIndex:
                 dimension, faiss.ScalarQuantizer.QT_8bit_direct_signed, faiss.METRIC_INNER_PRODUCT
             )
         else:
-            lists = int(4 * np.sqrt(total))
+            lists = min(int(4 * np.sqrt(total)), total // TRAINING_VECTORS_PER_LIST)
             coarse = faiss.IndexFlatIP(dimension)
             index = faiss.IndexIVFScalarQuantizer(
                 coarse,
