@@ -90,7 +90,8 @@ def postgres_server() -> Iterator[str]:
         return
     binaries = postgres_binaries()
     if binaries is None:
-        pytest.skip("no PostgreSQL: install Debian's package postgresql, or set SOUNDALIKE_TEST_POSTGRES_URL")
+        missing = pytest.fail if os.environ.get("CI") else pytest.skip
+        missing("no PostgreSQL: install Debian's package postgresql, or set SOUNDALIKE_TEST_POSTGRES_URL")
     # Not pytest's own temporary folder: PostgreSQL refuses to run as root, and others may not look into that.
     folder = Path(tempfile.mkdtemp(prefix="soundalike-postgres-"))
     try:
