@@ -51,7 +51,10 @@ class Ear(Protocol):
 
 
 class Recogniser(Protocol):
-    """`index.matcher.Matcher`."""
+    """`index.matcher.Matcher`. tracks: how many it can recognise."""
+
+    @property
+    def tracks(self) -> int: ...
 
     def match(self, query: QueryPrint) -> list[SegmentMatch]: ...
 
@@ -170,7 +173,8 @@ def recognise(query: QueryPrint, snapshot: Snapshot) -> tuple[Match, ...]:
 
 
 def index_of(snapshot: Snapshot) -> IndexRef:
-    return IndexRef(generation=snapshot.generation, tracks=len(snapshot.tracks))
+    """`tracks` counts those that this model can recognise, not those that are merely listed."""
+    return IndexRef(generation=snapshot.generation, tracks=snapshot.value.tracks)
 
 
 def assess_ai(disclosure: AiDisclosure) -> AiAssessment:

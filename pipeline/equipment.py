@@ -20,8 +20,10 @@ from index.serving import Serving, ServingCatalog
 from pipeline.analyse import Equipment, hear
 from pipeline.decode import DecodeLimits
 from pipeline.fetch import FetchPolicy
+from pipeline.logs import get_logger
 from pipeline.metrics import process_metrics
 from pipeline.policy import Policy
+from soundalike.errors import CatalogDamaged
 
 OpenEquipment = Callable[[], Equipment]
 """Picklable; the same callable (by `==`) is answered with the same equipment."""
@@ -71,13 +73,30 @@ def equipment_of(plan: OpenEquipment) -> Equipment:
 
 
 def _serve(catalog: Catalog, ear: Fingerprinter) -> ServingCatalog[ReferencePrint, Matcher]:
+    """Raises CatalogDamaged if this model heard none of the tracks: every copy would be judged clear."""
     serving = ServingCatalog(
         catalog, build=Matcher, decode=ReferencePrint.from_arrays, model_sha256=ear.sha256
+    ).start()
+    unheard = serving.current().manifest.unheard
+    if not unheard:
+        return serving
+    heard = serving.current().value.tracks
+    if heard > 0:
+        get_logger("equipment").warning(
+            "tracks can't be recognised: this model has not heard them; add them again",
+            unheard=len(unheard),
+            heard=heard,
+            first=unheard[0],
+        )
+        return serving
+    serving.close()
+    raise CatalogDamaged(
+        f"the model {ear.name} ({ear.sha256[:12]}…) has heard none of the catalog's {len(unheard)} tracks:"
+        " after a change of models, add the same files again with `soundalike catalog add`"
     )
-    return serving.start()
 
 
 def _current(serving: ServingCatalog[ReferencePrint, Matcher]) -> Serving[Matcher]:
     now = serving.current()
-    process_metrics().index(generation=now.generation, tracks=len(now.tracks))
+    process_metrics().index(generation=now.generation, tracks=now.value.tracks)
     return now

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -96,3 +98,16 @@ def test_without_a_catalog_it_says_what_to_do(cli: Run, tmp_path: Path) -> None:
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
     assert "`soundalike catalog add` makes one" in done.stderr
+
+
+def test_a_catalog_that_another_model_heard_is_refused(cli: Run, data: Path, tmp_path: Path) -> None:
+    other = tmp_path / "data"
+    shutil.copytree(data, other)
+    with sqlite3.connect(other / "catalog.sqlite") as connection:
+        connection.execute("UPDATE prints SET model_sha256 = ?", ("f" * 64,))
+    connection.close()
+
+    done = cli("check", "--json", "--data", other, COPY)
+
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "has heard none of the catalog's 2 tracks" in done.stderr
