@@ -156,9 +156,11 @@ def transpose(samples: Samples, *, rate_hz: int, semitones: float) -> Samples:
     layout = "mono" if faster.shape[0] == 1 else "stereo"
     source = graph.add_abuffer(sample_rate=rate_hz, format="fltp", layout=layout, time_base=f"1/{rate_hz}")
     tempo = graph.add("atempo", f"{1 / ratio:.6f}")
+    planar = graph.add("aformat", "sample_fmts=fltp")  # atempo hands out interleaved samples
     sink = graph.add("abuffersink")
     source.link_to(tempo)
-    tempo.link_to(sink)
+    tempo.link_to(planar)
+    planar.link_to(sink)
     graph.configure()
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(faster), format="fltp", layout=layout)
     frame.sample_rate = rate_hz
@@ -247,7 +249,18 @@ def through_codec(samples: Samples, *, rate_hz: int, codec: Codec) -> tuple[Samp
 def _through_vorbis(samples: Samples, *, rate_hz: int, codec: Codec) -> Samples:
     file = io.BytesIO()
     quality = VORBIS_QUALITY[codec.bit_rate]
-    soundfile.write(file, samples.T, rate_hz, format="OGG", subtype="VORBIS", compression_level=1.0 - quality)
+    with soundfile.SoundFile(
+        file,
+        "w",
+        samplerate=rate_hz,
+        channels=samples.shape[0],
+        format="OGG",
+        subtype="VORBIS",
+        compression_level=1.0 - quality,
+    ) as writer:
+        # In blocks: libsndfile 1.2 keeps a block on the stack while it encodes Vorbis, and overflows it.
+        for start in range(0, samples.shape[1], rate_hz):
+            writer.write(samples[:, start : start + rate_hz].T)
     file.seek(0)
     decoded, _ = soundfile.read(file, dtype="float32", always_2d=True)
     return np.ascontiguousarray(decoded.T)

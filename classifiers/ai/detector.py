@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
@@ -25,7 +24,6 @@ from safetensors.numpy import load_file, save_file
 from classifiers.ai.calibration import Calibration
 from classifiers.ai.ground import LEAST_LOUDNESS_DB, STRANGE_SHARE, Familiarity, no_ground
 from classifiers.ai.listening import Listening, listen
-from classifiers.ai.network import ResidueNetwork, log_odds, picture
 from classifiers.ai.scorer import SCORER_PARTS, Scorer
 from classifiers.ai.sign_comb import Comb
 from classifiers.ai.sign_stereo import Stereo
@@ -39,8 +37,6 @@ SHIPPED_WEIGHTS: Final = Path(__file__).parent.parent / "weights" / "detector"
 NAME: Final = "soundalike-second-ear"
 SIGNS: Final[tuple[Sign, ...]] = (Comb(), Stereo(), Texture(), Timing())
 """Every sign that is measured; which of them count is learnt."""
-RESIDUE: Final = "residue"
-"""The network's own place among the signs."""
 LONG_LOOKS: Final = 4
 """From this many looks on the calibration of long recordings holds."""
 MIXED: Final = (0.25, 0.75)
@@ -84,7 +80,6 @@ class Heard:
 
     listening: Listening
     features: dict[str, Features]
-    network_odds: Float
 
 
 class Detector:
@@ -93,7 +88,6 @@ class Detector:
     def __init__(
         self,
         *,
-        network: ResidueNetwork,
         scorers: dict[str, Scorer],
         weights: dict[str, float],
         offset: float,
@@ -102,7 +96,6 @@ class Detector:
         long: Calibration,
     ) -> None:
         self.name = NAME
-        self._network = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._scorers = scorers
         self._weights = weights
         self._offset = offset
@@ -119,7 +112,7 @@ class Detector:
         reason = no_ground(listening, duration_s=duration_s)
         if reason is not None:
             return _unknown(reason)
-        heard = measure(listening, network=self._network)
+        heard = measure(listening)
         odds = self.sign_odds(heard)
         joined = self.join(odds)
         sounding = listening.loudness_db >= LEAST_LOUDNESS_DB
@@ -146,9 +139,7 @@ class Detector:
 
     def sign_odds(self, heard: Heard) -> dict[str, Float]:
         """Log odds of each sign, float32 [looks]."""
-        odds = {name: scorer(heard.features[name]) for name, scorer in self._scorers.items()}
-        odds[RESIDUE] = np.clip(heard.network_odds, -6.0, 6.0)
-        return odds
+        return {name: scorer(heard.features[name]) for name, scorer in self._scorers.items()}
 
     def join(self, odds: dict[str, Float]) -> Float:
         total = sum(weight * odds[name] for name, weight in self._weights.items())
@@ -166,7 +157,6 @@ class Detector:
         segments: tuple[tuple[float, float, float], ...],
     ) -> tuple[SignReading, ...]:
         places = {sign.name: f"{sign.describes}. {sign.place(heard.listening)}".strip() for sign in SIGNS}
-        places[RESIDUE] = "fine structure of the spectrum, as a trained network reads it"
         readings = []
         for name in sorted(self._weights, key=lambda name: -abs(float(odds[name][sounding].mean()))):
             value = float(odds[name][sounding].mean())
@@ -189,7 +179,7 @@ class Detector:
         (folder / "config.json").write_text(text + "\n", encoding="utf-8")
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        arrays = {f"network.{key}": value.numpy() for key, value in self._network.state_dict().items()}
+        arrays: dict[str, NDArray[Any]] = {}
         for name, scorer in self._scorers.items():
             arrays |= {f"scorer.{name}.{key}": value for key, value in scorer.to_arrays().items()}
         arrays["familiarity.mean"] = self._familiarity.mean
@@ -199,7 +189,6 @@ class Detector:
     def _document(self) -> dict[str, Any]:
         return {
             "model_type": NAME,
-            "width": self._network.width,
             "signs": {sign.name: list(sign.features) for sign in SIGNS if sign.name in self._scorers},
             "weights": self._weights,
             "offset": self._offset,
@@ -209,10 +198,9 @@ class Detector:
         }
 
 
-def measure(listening: Listening, *, network: ResidueNetwork) -> Heard:
+def measure(listening: Listening) -> Heard:
     """Everything that a decision rests on, before any of it is judged."""
-    features = {sign.name: sign.measure(listening) for sign in SIGNS}
-    return Heard(listening, features, log_odds(network, picture(listening)))
+    return Heard(listening, {sign.name: sign.measure(listening) for sign in SIGNS})
 
 
 def load_detector(folder: Path | None = None) -> Detector:
@@ -235,17 +223,7 @@ def _from_parts(document: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> De
     now = {sign.name: list(sign.features) for sign in SIGNS}
     if any(now.get(name) != features for name, features in document["signs"].items()):
         raise ValueError("it was trained on other features than this program measures")
-    network = ResidueNetwork(width=document["width"])
-    prefix = "network."
-    network.load_state_dict(
-        {
-            key.removeprefix(prefix): torch.from_numpy(value)
-            for key, value in arrays.items()
-            if key.startswith(prefix)
-        }
-    )
     return Detector(
-        network=network,
         scorers={
             name: Scorer(**{part: arrays[f"scorer.{name}.{part}"] for part in SCORER_PARTS})
             for name in document["signs"]

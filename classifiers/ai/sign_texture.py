@@ -7,14 +7,20 @@ correlated between neighbouring cells, and its phase runs on where it should be 
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
 from classifiers.ai.listening import BIN_HZ, DEPTH_DB, Listening
-from classifiers.ai.signs import BANDS_HZ, Features
+from classifiers.ai.signs import Features
 
-SMOOTH_BINS = 15
-STEP = 2
+SMOOTH_BINS: Final = 15
+BANDS_HZ: Final = (
+    *((200, 800), (800, 2000), (2000, 3200), (3200, 4800), (4800, 6400), (6400, 8000)),
+    *((8000, 10_000), (10_000, 12_500), (12_500, 15_500)),
+)
+STEP: Final = 2
 """Frames between windows that do not overlap."""
 
 

@@ -1,0 +1,93 @@
+"""Train the second ear: `python -m classifiers.train_detector --help`.
+
+    python -m classifiers.train_detector --human runs/corpora/tracks.csv --machine ai/MANIFEST.csv \\
+        --machine-folder ace-step=music/calm --cache runs/ai --out classifiers/weights/detector
+
+Only the splits `train` and `tune` of the human table are read; `test` is for `bench.aibench` alone. Rendered
+excerpts are kept under --cache, so that a second run starts at the features.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from classifiers.ai.detector import Detector
+from classifiers.ai.evaluation import evaluate
+from classifiers.ai.examples import (
+    Source,
+    folder_sources,
+    human_sources,
+    machine_sources,
+    render_all,
+    synthetic_sources,
+)
+from classifiers.ai.training import Table, fit, measure_examples, out_of_fold
+from soundalike.errors import SettingsError, SoundalikeError
+
+SYNTHETIC = 200
+"""Sounds of the recipes: about a tenth of the examples."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m classifiers.train_detector", description=__doc__)
+    parser.add_argument("--human", type=Path, required=True, help="tracks.csv of bench.corpora")
+    parser.add_argument("--machine", type=Path, action="append", default=[], help="manifest: file, generator")
+    parser.add_argument(
+        "--machine-folder", action="append", default=[], metavar="FAMILY=DIR", help="a generator's folder"
+    )
+    parser.add_argument("--cache", type=Path, required=True, help="keeps rendered excerpts")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the weights and training.json")
+    parser.add_argument("--workers", type=int, default=2, help="processes that render")
+    options = parser.parse_args(arguments)
+    console = Console(stderr=True)
+    torch.set_num_threads(1)  # sums in one order: the same seed gives the same weights
+    try:
+        sources = _sources(options)
+        console.print(f"{len(sources)} recordings; rendering what is not in {options.cache} yet")
+        excerpts = render_all(sources, cache=options.cache / "excerpts", workers=options.workers)
+        console.print(f"{len(excerpts)} excerpts; measuring")
+        detector, report = train(measure_examples(excerpts, workers=options.workers))
+    except SoundalikeError as error:
+        console.print(f"[red]{error}[/red]")
+        return 2
+    detector.save(options.out)
+    text = json.dumps(report, indent=1, sort_keys=True)
+    (options.out / "training.json").write_text(text + "\n", encoding="utf-8")
+    console.print_json(text)
+    return 0
+
+
+def train(table: Table) -> tuple[Detector, dict[str, Any]]:
+    """The detector, and what its signs are worth on groups that were held out."""
+    odds, scored = out_of_fold(table)
+    detector = fit(table, odds, scored)
+    joined = detector.join(odds)
+    report = evaluate(table, odds | {"joined": np.asarray(joined)}, scored)
+    return detector, report | {"weights": detector.weights, "sha256": detector.sha256}
+
+
+def _sources(options: argparse.Namespace) -> list[Source]:
+    human = [source for source in human_sources(options.human) if source.split != "test"]
+    machine = [source for manifest in options.machine for source in machine_sources(manifest)]
+    for statement in options.machine_folder:
+        family, _, folder = statement.partition("=")
+        if not folder or not Path(folder).is_dir():
+            raise SettingsError(
+                f"--machine-folder {statement!r}: write FAMILY=DIR, with a folder that exists"
+            )
+        machine += folder_sources(Path(folder), kind="machine", group=family)
+    if not human or not machine:
+        raise SettingsError("training needs human and machine-made recordings: give --human and --machine")
+    return [*human, *machine, *synthetic_sources(SYNTHETIC)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
