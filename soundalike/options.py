@@ -77,7 +77,7 @@ MaxFalsePositiveRate = Annotated[
     float | None,
     typer.Option(
         metavar="SHARE",
-        help="A match above it does not count." + _env("MAX_FALSE_POSITIVE_RATE", "0.01"),
+        help="A match above it does not count." + _env("MAX_FALSE_POSITIVE_RATE", "the policy's"),
         rich_help_panel=JUDGING,
     ),
 ]
@@ -85,7 +85,7 @@ MinMatchedS = Annotated[
     float | None,
     typer.Option(
         metavar="SECONDS",
-        help="A track has to be matched for so long to count." + _env("MIN_MATCHED_S", "3"),
+        help="A track has to be matched for so long to count." + _env("MIN_MATCHED_S", "the policy's"),
         rich_help_panel=JUDGING,
     ),
 ]

@@ -14,9 +14,12 @@ import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from pipeline.policy import Policy
 from soundalike.errors import SettingsError
 
 PREFIX = "SOUNDALIKE_"
+
+_POLICY = Policy()  # its thresholds are written down in one place, with what they rest on
 
 
 def default_data_dir() -> Path:
@@ -75,9 +78,15 @@ class Settings(BaseSettings):
     fetch_attempts: int = Field(4, ge=1, le=20, description="Before an upload becomes a dead letter.")
 
     # The policy
-    max_false_positive_rate: float = Field(0.01, gt=0, le=1, description="A match above it does not count.")
-    min_matched_s: float = Field(3.0, ge=0, description="A track must be matched for so long to count.")
-    min_ai_probability: float = Field(0.9, gt=0, le=1, description="From where the detector's word counts.")
+    max_false_positive_rate: float = Field(
+        _POLICY.max_false_positive_rate, gt=0, le=1, description="A match above it does not count."
+    )
+    min_matched_s: float = Field(
+        _POLICY.min_matched_s, ge=0, description="A track must be matched for so long to count."
+    )
+    min_ai_probability: float = Field(
+        _POLICY.min_ai_probability, gt=0, le=1, description="From where the detector's word counts."
+    )
 
     # Seen
     metrics_port: int | None = Field(None, ge=0, le=65535, description="Serve Prometheus metrics; 0: any.")

@@ -16,7 +16,7 @@ from pipeline.evidence import Evidence
 Run = Callable[..., "CompletedProcess[str]"]
 AUDIO = Path(__file__).parents[2] / "soundalike" / "demo_audio"
 COPY = AUDIO / "secret-garden.opus"
-UNRELATED = AUDIO / "xeon.opus"
+UNRELATED = AUDIO / "boom-boom-boom.opus"
 
 
 @pytest.fixture
@@ -31,7 +31,11 @@ def test_one_record_per_file_and_line(cli: Run, data: Path, text_file: Path) -> 
 
     assert done.returncode == 2
     documents = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [d["upload_id"] for d in documents] == ["secret-garden.opus", "xeon.opus", "shopping list.mp3"]
+    assert [d["upload_id"] for d in documents] == [
+        "secret-garden.opus",
+        "boom-boom-boom.opus",
+        "shopping list.mp3",
+    ]
     assert [d["verdict"] for d in documents] == ["flagged", "clear", "undecodable"]
     flagged, clear, undecodable = (Evidence.model_validate(d) for d in documents)
     assert flagged.rule == "unlicensed_use"

@@ -37,9 +37,9 @@ def test_from_publish_to_flag_to_replay(
 ) -> None:
     where = ("--spool", spool)
     outside = tmp_path / "outside.wav"
-    outside.write_bytes((AUDIO / "xeon.opus").read_bytes())
+    outside.write_bytes((AUDIO / "boom-boom-boom.opus").read_bytes())
 
-    published = cli("publish", *where, AUDIO / "secret-garden.opus", AUDIO / "xeon.opus", outside)
+    published = cli("publish", *where, AUDIO / "secret-garden.opus", AUDIO / "boom-boom-boom.opus", outside)
     assert published.returncode == 0, published.stderr
     copy_id, clear_id, outside_id = published.stdout.split()
     with (spool / "uploads.jsonl").open("a", encoding="utf-8") as file:
@@ -114,7 +114,15 @@ def test_a_signal_drains_and_exits_with_zero(data: Path, spool: Path, tmp_path: 
         )
     try:
         marker = spool / ".progress"
-        publish = [sys.executable, "-m", "soundalike", "publish", "--spool", spool, AUDIO / "xeon.opus"]
+        publish = [
+            sys.executable,
+            "-m",
+            "soundalike",
+            "publish",
+            "--spool",
+            spool,
+            AUDIO / "boom-boom-boom.opus",
+        ]
         subprocess.run([*map(str, publish)], cwd=ROOT, check=True, timeout=60, stdout=subprocess.DEVNULL)
         deadline_s = time.monotonic() + 120
         while not marker.exists():
