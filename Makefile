@@ -8,13 +8,16 @@ PYTHON ?= $(shell for candidate in python3.11 python3.12 python3.13 python3; do 
               2>/dev/null && echo "$$candidate" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format constraints clean
+.PHONY: help demo desk test lint types format constraints clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z]*\):.*##[ ]*/\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 demo: $(STAMP)  ## Recognise and judge 16 real uploads on this machine, without any service
 	@$(BIN)/soundalike demo
+
+desk: $(STAMP)  ## Open the review desk on the demo's flags, on this machine only
+	@$(BIN)/soundalike review demo
 
 test: $(STAMP)  ## Every test, also those against a real Kafka broker
 	@$(BIN)/python -m pytest
@@ -46,5 +49,5 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || { echo "Creating $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); } || { echo "make: '$(PYTHON) -m venv' failed; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@echo "Installing into $(VENV) (several GB with torch; a few minutes the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group dev -e .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group dev -e '.[review,postgres]'
 	@touch $@

@@ -13,7 +13,7 @@ from typing import Annotated, cast
 import typer
 
 import soundalike
-from soundalike.commands import catalog, check, dead_letters, demo, flags, publish, run, train
+from soundalike.commands import catalog, check, dead_letters, demo, flags, publish, review, run, train
 from soundalike.errors import SoundalikeError
 
 EXIT_FAILED = 2
@@ -37,6 +37,7 @@ app.add_typer(catalog.app, name="catalog", rich_help_panel="On this machine")
 app.command("run", rich_help_panel="As a service")(run.run)
 app.command("publish", rich_help_panel="As a service")(publish.publish)
 app.command("flags", rich_help_panel="As a service")(flags.flags)
+app.add_typer(review.app, name="review", rich_help_panel="For people")
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="As a service")
 app.add_typer(train.app, name="train", rich_help_panel="For developers")
 
