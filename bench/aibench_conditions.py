@@ -26,7 +26,7 @@ def _codec(name: str) -> Condition:
     return apply
 
 
-def _changed(change: Callable[..., np.ndarray], **options: float) -> Condition:  # type: ignore[type-arg]
+def _changed(change: Callable[..., np.ndarray], **options: float) -> Condition:
     def apply(audio: Audio, _random: Generator) -> Audio:
         out = change(audio.samples[:2], rate_hz=audio.sample_rate_hz, **options)
         return Audio(np.ascontiguousarray(out, dtype=np.float32), audio.sample_rate_hz)

@@ -77,7 +77,7 @@ _OFFLINE: Final = {
 
 def _manifest_claim(path: Path) -> Claim:
     try:
-        import c2pa  # noqa: PLC0415 -- 40 MB of native code, only where a manifest is read
+        import c2pa  # type: ignore[import-untyped]  # noqa: PLC0415 -- 40 MB, only where it is needed
     except ImportError:
         return Claim("c2pa", "absent", "not looked for: the package c2pa-python is not installed")
     context = c2pa.Context(c2pa.Settings.from_dict(_OFFLINE))
@@ -88,16 +88,20 @@ def _manifest_claim(path: Path) -> Claim:
                 return Claim("c2pa", "absent", "no manifest")
             with reader:
                 return _judge_manifest(json.loads(reader.json()), str(reader.get_validation_state() or ""))
-    except c2pa.C2paError.NotSupported:
-        return Claim("c2pa", "absent", "a container that can't hold a manifest")
-    except c2pa.C2paError.RemoteManifest as error:
-        return Claim("c2pa", "found", _shown(f"a manifest that lies elsewhere and was not fetched: {error}"))
     except c2pa.C2paError as error:
-        if "type is unsupported" in str(error) or "not a recognized asset" in str(error):
-            return Claim("c2pa", "absent", "a container that can't hold a manifest")
-        return Claim("c2pa", "broken", _shown(f"the manifest can't be read: {error}"))
+        return _unread_manifest(error, c2pa.C2paError)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         return Claim("c2pa", "broken", _shown(f"the manifest is no JSON: {error}"))
+
+
+def _unread_manifest(error: Exception, kinds: Any) -> Claim:
+    """Why the library gave no manifest. `kinds`: its C2paError, which holds the others as attributes."""
+    foreign = "type is unsupported" in str(error) or "not a recognized asset" in str(error)
+    if foreign or isinstance(error, kinds.NotSupported):
+        return Claim("c2pa", "absent", "a container that can't hold a manifest")
+    if isinstance(error, kinds.RemoteManifest):
+        return Claim("c2pa", "found", _shown(f"a manifest that lies elsewhere and was not fetched: {error}"))
+    return Claim("c2pa", "broken", _shown(f"the manifest can't be read: {error}"))
 
 
 def _judge_manifest(store: dict[str, Any], validation: str) -> Claim:

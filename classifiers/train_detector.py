@@ -75,15 +75,15 @@ def train(table: Table) -> tuple[Detector, dict[str, Any]]:
 
 
 def _sources(options: argparse.Namespace) -> list[Source]:
-    human = [source for source in human_sources(options.human) if source.split != "test"]
-    machine = [source for manifest in options.machine for source in machine_sources(manifest)]
+    human = [source for source in human_sources(options.human.resolve()) if source.split != "test"]
+    machine = [source for manifest in options.machine for source in machine_sources(manifest.resolve())]
     for statement in options.machine_folder:
         family, _, folder = statement.partition("=")
         if not folder or not Path(folder).is_dir():
             raise SettingsError(
                 f"--machine-folder {statement!r}: write FAMILY=DIR, with a folder that exists"
             )
-        machine += folder_sources(Path(folder), kind="machine", group=family)
+        machine += folder_sources(Path(folder).resolve(), kind="machine", group=family)
     if not human or not machine:
         raise SettingsError("training needs human and machine-made recordings: give --human and --machine")
     return [*human, *machine, *synthetic_sources(SYNTHETIC)]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Final
 
 import av
@@ -154,7 +155,9 @@ def transpose(samples: Samples, *, rate_hz: int, semitones: float) -> Samples:
     faster = resample(samples, rate_hz=rate_hz * ratio, to_hz=rate_hz)
     graph = Graph()
     layout = "mono" if faster.shape[0] == 1 else "stereo"
-    source = graph.add_abuffer(sample_rate=rate_hz, format="fltp", layout=layout, time_base=f"1/{rate_hz}")
+    source = graph.add_abuffer(
+        sample_rate=rate_hz, format="fltp", layout=layout, time_base=Fraction(1, rate_hz)
+    )
     tempo = graph.add("atempo", f"{1 / ratio:.6f}")
     planar = graph.add("aformat", "sample_fmts=fltp")  # atempo hands out interleaved samples
     sink = graph.add("abuffersink")

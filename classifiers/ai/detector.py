@@ -97,7 +97,7 @@ class Detector:
     ) -> None:
         self.name = NAME
         self._scorers = scorers
-        self._weights = weights
+        self.weights = weights
         self._offset = offset
         self._familiarity = familiarity
         self.short, self.long = short, long
@@ -142,7 +142,7 @@ class Detector:
         return {name: scorer(heard.features[name]) for name, scorer in self._scorers.items()}
 
     def join(self, odds: dict[str, Float]) -> Float:
-        total = sum(weight * odds[name] for name, weight in self._weights.items())
+        total = sum(weight * odds[name] for name, weight in self.weights.items())
         return np.asarray(total + np.float32(self._offset), dtype=np.float32)
 
     def standardised(self, heard: Heard) -> Features:
@@ -158,7 +158,7 @@ class Detector:
     ) -> tuple[SignReading, ...]:
         places = {sign.name: f"{sign.describes}. {sign.place(heard.listening)}".strip() for sign in SIGNS}
         readings = []
-        for name in sorted(self._weights, key=lambda name: -abs(float(odds[name][sounding].mean()))):
+        for name in sorted(self.weights, key=lambda name: -abs(float(odds[name][sounding].mean()))):
             value = float(odds[name][sounding].mean())
             at_s = segments[int(np.where(sounding, odds[name], -np.inf).argmax())][:2]
             detail = f"{places[name]} Strongest at {at_s[0]:.0f}–{at_s[1]:.0f} s."
@@ -190,7 +190,7 @@ class Detector:
         return {
             "model_type": NAME,
             "signs": {sign.name: list(sign.features) for sign in SIGNS if sign.name in self._scorers},
-            "weights": self._weights,
+            "weights": self.weights,
             "offset": self._offset,
             "familiarity_limit": self._familiarity.limit,
             "short": self.short.to_document(),

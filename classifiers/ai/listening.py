@@ -93,7 +93,7 @@ class Listening:
         loudest = _power(self.mid).max(axis=(1, 2), keepdims=True)
         if not self.mono:
             loudest = np.maximum(loudest, _power(self.side).max(axis=(1, 2), keepdims=True))
-        return np.maximum(loudest, np.float32(1e-12))
+        return np.asarray(np.maximum(loudest, 1e-12), dtype=np.float32)
 
     @cached_property
     def band_limit_hz(self) -> float:
@@ -137,7 +137,7 @@ def listen(audio: Audio, *, look_s: float | None = None) -> Listening:
 
 
 def _power(spectrum: NDArray[np.complex64]) -> Float:
-    return np.square(spectrum.real) + np.square(spectrum.imag)
+    return np.asarray(np.square(spectrum.real) + np.square(spectrum.imag), dtype=np.float32)
 
 
 def _decibels(spectrum: NDArray[np.complex64], *, like: Float) -> Float:

@@ -39,7 +39,7 @@ class Scorer:
     last: Float
 
     def standardise(self, features: Features) -> Features:
-        return np.clip((features - self.centre) / self.scale, -CLIP, CLIP)
+        return np.asarray(np.clip((features - self.centre) / self.scale, -CLIP, CLIP), dtype=np.float32)
 
     def __call__(self, features: Features) -> Float:
         """float32 [looks, features] to log odds, float32 [looks] within ±ENVELOPE."""

@@ -80,7 +80,7 @@ def odd_inputs() -> dict[str, Audio]:
         "full-scale-square": Audio(
             np.sign(np.sin(np.arange(count) * 0.03))[None].astype(np.float32), RATE_HZ
         ),
-        "out-of-phase": Audio(inputs["drone"].samples * np.float32([[1], [-1]]), RATE_HZ),
+        "out-of-phase": Audio(inputs["drone"].samples * np.array([[1], [-1]], dtype=np.float32), RATE_HZ),
         "telephone": Audio(telephone, 8000),
         "high-rate-surround": _high_rate(random),
     }

@@ -144,10 +144,10 @@ def join_signs(
             share * nn.functional.binary_cross_entropy_with_logits(joined, targets, reduction="none")
         ).sum()
         total = fit + penalty * raw.square().square().sum()
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         return total
 
-    optimiser.step(loss)  # type: ignore[arg-type]  # torch's stub asks for float
+    optimiser.step(loss)  # type: ignore[no-untyped-call]
     found = raw.detach().square().numpy()
     return {name: round(float(value), 4) for name, value in zip(names, found, strict=True)}, float(offset)
 

@@ -1,4 +1,4 @@
-"""Marks of origin: real manifests are signed here with keys made for the test, then read, forged and broken."""
+"""Marks of origin: manifests are signed here with keys made for the test, then read, forged, broken."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ import mutagen
 import numpy as np
 import pytest
 import soundfile
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from mutagen.id3 import ID3, TXXX, WOAS
 from mutagen.mp4 import MP4, MP4FreeForm
 
@@ -63,7 +67,9 @@ class TestTags:
     def test_suno_comment_in_mp3(self, tmp_path: Path) -> None:
         path = encoded(tmp_path, container="mp3", encoder="libmp3lame", ending="mp3")
         tags = ID3()
-        tags.add(TXXX(encoding=3, desc="comment", text="made with suno; created=2026-03-13T05:04:16Z; id=4262"))
+        tags.add(
+            TXXX(encoding=3, desc="comment", text="made with suno; created=2026-03-13T05:04:16Z; id=4262")
+        )
         tags.save(path)
         claim = one(read_provenance(path), "tag")
         assert (claim.state, claim.says_machine_made) == ("found", True)
@@ -145,7 +151,9 @@ class TestFiles:
         with pytest.raises(AudioNotFound, match=r"nothing\.mp3"):
             read_provenance(tmp_path / "nothing.mp3")
 
-    @pytest.mark.parametrize("data", [b"", b"no audio at all", b"RIFF\xff\xff\xff\xffWAVE", b"ID3\x04\0\0\x7f"])
+    @pytest.mark.parametrize(
+        "data", [b"", b"no audio at all", b"RIFF\xff\xff\xff\xffWAVE", b"ID3\x04\0\0\x7f"]
+    )
     def test_rubbish_makes_no_claim(self, tmp_path: Path, data: bytes) -> None:
         path = tmp_path / "rubbish.mp3"
         path.write_bytes(data)
@@ -207,10 +215,6 @@ def signed(wav: Path, tmp_path: Path, *, source: str) -> Path:
 
 def _keys() -> tuple[bytes, bytes]:
     """A throwaway authority and a signer under it, as C2PA asks for: end entity, e-mail protection."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
     def name(common: str) -> x509.Name:
         return x509.Name(
