@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from classifiers.ai.sign_stereo import Stereo
 from classifiers.ai.sign_checks import SignChecks
+from classifiers.ai.sign_stereo import Stereo
 
 
 class TestStereo(SignChecks):

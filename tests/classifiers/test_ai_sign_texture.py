@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from classifiers.ai.sign_texture import Texture
 from classifiers.ai.sign_checks import SignChecks
+from classifiers.ai.sign_texture import Texture
 
 
 class TestTexture(SignChecks):
