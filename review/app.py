@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from review import api_admin, api_cases, api_media, pages
 from review.desk import Desk
@@ -46,7 +47,7 @@ _STATUS: tuple[tuple[type[SoundalikeError], HTTPStatus], ...] = (
 )
 
 _PROBLEMS: dict[int | str, dict[str, object]] = {
-    status: {"model": Problem} for status in (400, 401, 403, 404, 409, 422, 429)
+    status: {"model": Problem} for status in (400, 401, 403, 404, 409, 422, 429, 503)
 }
 
 _CONTENT_SECURITY_POLICY = "; ".join((
@@ -144,6 +145,8 @@ def _is_page(request: Request) -> bool:
 def _on_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, SoundalikeError)
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.BAD_GATEWAY)
+    if isinstance(error.__cause__, OperationalError):  # the database is locked or away: try again
+        status = HTTPStatus.SERVICE_UNAVAILABLE
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("%s %s: %s", request.method, request.url.path, error)
     return _answer(request, status, error.reason, str(error))
