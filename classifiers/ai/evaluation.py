@@ -30,11 +30,10 @@ def hits_at(human: NDArray[Any], machine: NDArray[Any], *, false_positives: floa
 
 def evaluate(table: Table, odds: dict[str, Float], scored: Flags) -> dict[str, Any]:
     """By sign, for recordings (the mean over their excerpts): all, then family by family."""
-    owner = table.excerpt
-    real = scored & np.isin(table.kinds[owner], ("human", "machine"))
-    tracks, first, inverse = np.unique(table.tracks[owner][real], return_index=True, return_inverse=True)
-    machine = table.machine_made[owner][real][first]
-    groups = table.groups[owner][real][first]
+    real = scored & np.isin(table.kinds, ("human", "machine"))
+    tracks, first, inverse = np.unique(table.tracks[real], return_index=True, return_inverse=True)
+    machine = table.machine_made[real][first]
+    groups = table.groups[real][first]
     report: dict[str, Any] = {"recordings": {"human": int((~machine).sum()), "machine": int(machine.sum())}}
     for name, values in odds.items():
         means = np.bincount(inverse, weights=values[real]) / np.bincount(inverse, minlength=tracks.size)
@@ -53,7 +52,7 @@ def evaluate(table: Table, odds: dict[str, Float], scored: Flags) -> dict[str, A
             }
         }
     single = odds["joined"][real]
-    of_machine, codecs = table.machine_made[owner][real], table.codecs[owner][real]
+    of_machine, codecs = table.machine_made[real], table.codecs[real]
     limit = np.quantile(single[~of_machine], 1 - FALSE_POSITIVES)
     report["single_looks_by_codec"] = {
         str(codec): {

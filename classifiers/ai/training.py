@@ -30,7 +30,7 @@ Float = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
 LOOKS_S: Final = (LEAST_LOOK_S + 0.1, SEGMENT_S)
-"""Every excerpt is measured at both lengths: long recordings are heard in short looks."""
+"""Excerpts are measured at one and the other in turn: long recordings are heard in short looks."""
 FOLDS: Final = (
     frozenset(
         {
@@ -52,14 +52,12 @@ FOLDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Measured excerpts, two rows for each (both LOOKS_S).
+    """Measured excerpts.
 
-    features: by sign, float32 [rows, features]. excerpt: int64 [rows], which excerpt each row measures.
-    groups, kinds, tracks, codecs: str [excerpts].
+    features: by sign, float32 [excerpts, features]. groups, kinds, tracks, codecs: str [excerpts].
     """
 
     features: dict[str, Float]
-    excerpt: NDArray[np.int64]
     groups: NDArray[np.str_]
     kinds: NDArray[np.str_]
     tracks: NDArray[np.str_]
@@ -72,13 +70,13 @@ class Table:
 
 def measure_examples(excerpts: list[Excerpt], *, workers: int = 1) -> Table:
     """Features of what can be heard at all (`classifiers.ai.ground`)."""
+    look_s = [LOOKS_S[index % len(LOOKS_S)] for index in range(len(excerpts))]
     with ProcessPoolExecutor(workers) as pool:
-        measured = list(pool.map(_measure, excerpts, chunksize=16))
+        measured = list(pool.map(_measure, excerpts, look_s, chunksize=16))
     kept = [excerpt for excerpt, rows in zip(excerpts, measured, strict=True) if rows is not None]
     rows = [rows for rows in measured if rows is not None]
     return Table(
-        features={name: np.concatenate([row[name] for row in rows]) for name in rows[0]},
-        excerpt=np.repeat(np.arange(len(kept)), len(LOOKS_S)),
+        features={name: np.stack([row[name] for row in rows]) for name in rows[0]},
         groups=np.array([excerpt.source.group for excerpt in kept]),
         kinds=np.array([excerpt.source.kind for excerpt in kept]),
         tracks=np.array([excerpt.source.path for excerpt in kept]),
@@ -86,20 +84,19 @@ def measure_examples(excerpts: list[Excerpt], *, workers: int = 1) -> Table:
     )
 
 
-def _measure(excerpt: Excerpt) -> dict[str, Float] | None:
-    looks = [listen(excerpt.audio, look_s=look_s) for look_s in LOOKS_S]
-    whole = looks[-1]
-    if whole.loudness_db[0] < LEAST_LOUDNESS_DB or whole.band_limit_hz < LEAST_BAND_HZ:
+def _measure(excerpt: Excerpt, look_s: float) -> dict[str, Float] | None:
+    listening = listen(excerpt.audio, look_s=look_s)
+    if listening.loudness_db[0] < LEAST_LOUDNESS_DB or listening.band_limit_hz < LEAST_BAND_HZ:
         return None
-    return {sign.name: np.concatenate([sign.measure(listening)[:1] for listening in looks]) for sign in SIGNS}
+    return {sign.name: sign.measure(listening)[0] for sign in SIGNS}
 
 
 def fit_scorers(table: Table, *, members: Flags, seed: int = 0) -> dict[str, Scorer]:
-    rows = members[table.excerpt]
-    machine = table.machine_made[table.excerpt]
-    weights = group_weights(table.groups[table.excerpt][rows], machine_made=machine[rows]).astype(np.float32)
+    """On the excerpts that `members` marks, bool [excerpts]."""
+    machine = table.machine_made[members]
+    weights = group_weights(table.groups[members], machine_made=machine).astype(np.float32)
     return {
-        name: fit_scorer(values[rows], machine_made=machine[rows], weights=weights, seed=seed)
+        name: fit_scorer(values[members], machine_made=machine, weights=weights, seed=seed)
         for name, values in table.features.items()
     }
 
@@ -114,14 +111,13 @@ def held_out(table: Table) -> list[Flags]:
 
 
 def out_of_fold(table: Table) -> tuple[dict[str, Float], Flags]:
-    """Log odds of every sign by models that know nothing of the group, float32 [rows]; which rows count."""
-    odds = {name: np.zeros(len(table.excerpt), dtype=np.float32) for name in table.features}
-    scored = np.zeros(len(table.excerpt), dtype=bool)
+    """Log odds of every sign by models that know nothing of the group, float32 [excerpts]; which count."""
+    odds = {name: np.zeros(len(table.groups), dtype=np.float32) for name in table.features}
+    scored = np.zeros(len(table.groups), dtype=bool)
     for out in held_out(table):
-        rows = out[table.excerpt]
         for name, scorer in fit_scorers(table, members=~out).items():
-            odds[name][rows] = scorer(table.features[name][rows])
-        scored |= rows
+            odds[name][out] = scorer(table.features[name][out])
+        scored |= out
     return odds, scored
 
 
@@ -149,14 +145,15 @@ def join_signs(
 
     optimiser.step(loss)  # type: ignore[no-untyped-call]
     found = raw.detach().square().numpy()
-    return {name: round(float(value), 4) for name, value in zip(names, found, strict=True)}, float(offset)
+    return {name: round(float(value), 4) for name, value in zip(names, found, strict=True)}, float(
+        offset.detach()
+    )
 
 
 def fit(table: Table, odds: dict[str, Float], scored: Flags) -> Detector:
     """The final detector: scorers from everything, the joint and both calibrations from `odds`."""
-    machine = table.machine_made[table.excerpt]
-    groups = table.groups[table.excerpt]
-    real = scored & (table.kinds[table.excerpt] != "proxy")
+    machine, groups = table.machine_made, table.groups
+    real = scored & (table.kinds != "proxy")
     weights = group_weights(groups[real], machine_made=machine[real])
     joint, offset = join_signs(
         {name: values[real] for name, values in odds.items()}, machine_made=machine[real], weights=weights
@@ -179,14 +176,12 @@ def fit(table: Table, odds: dict[str, Float], scored: Flags) -> Detector:
 
 def _calibration(table: Table, score: Float, real: Flags, *, by_track: bool) -> Calibration:
     """Of single looks, or of tracks: the mean over all their excerpts."""
-    machine = table.machine_made[table.excerpt]
-    groups = table.groups[table.excerpt]
+    machine, groups = table.machine_made, table.groups
     if not by_track:
         return calibrate(score[real].astype(np.float64), machine_made=machine[real], groups=groups[real])
-    tracks = table.tracks[table.excerpt]
     _, first, inverse, counts = np.unique(
-        tracks[real], return_index=True, return_inverse=True, return_counts=True
+        table.tracks[real], return_index=True, return_inverse=True, return_counts=True
     )
     means = np.bincount(inverse, weights=score[real]) / counts
-    long = counts >= 4  # two excerpts, both lengths: less is no long recording
+    long = counts >= 2  # a single excerpt is no long recording
     return calibrate(means[long], machine_made=machine[real][first][long], groups=groups[real][first][long])
