@@ -85,7 +85,7 @@ def demo(
     right = sum(row.is_right for row in rows)
     console.print(
         f"\n{right} of {len(rows)} verdicts are as expected, in {time.monotonic() - began_s:.0f} s."
-        f"\nEvidence records: {_short(folder)}/    Event topics: {_short(into / 'spool')}/*.jsonl",
+        f"\nEvidence records: {_short(folder)}/\nEvent topics:     {_short(into / 'spool')}/*.jsonl",
         soft_wrap=True,
     )
     if right < len(rows):
