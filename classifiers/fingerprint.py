@@ -94,14 +94,17 @@ class Fingerprinter:
         )
 
     def query(self, audio: Audio) -> QueryPrint:
-        power_db = log_frequency_db(to_mono(audio))
+        return self.query_of(log_frequency_db(to_mono(audio)), duration_s=audio.duration_s)
+
+    def query_of(self, power_db: Tensor, *, duration_s: float) -> QueryPrint:
+        """The query of a picture, float32 [BANDS, frames] in dB at 50 Hz."""
         starts = _window_starts(power_db, QUERY_HOP_S)
         vectors = [
             self.embedder.embed(power_db, start_frames=starts, shift_bands=semitones * BANDS_PER_SEMITONE)
             for semitones in TRANSPOSITIONS_SEMITONES
         ]
         return QueryPrint(
-            duration_s=audio.duration_s,
+            duration_s=duration_s,
             vectors=np.concatenate(vectors),
             starts_s=np.tile((starts / FRAME_RATE_HZ).astype(np.float32), len(TRANSPOSITIONS_SEMITONES)),
             transpositions=np.repeat(np.array(TRANSPOSITIONS_SEMITONES, dtype=np.float32), len(starts)),

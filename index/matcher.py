@@ -38,6 +38,9 @@ MOST_SEGMENTS = 64
 SHORTEST_SEGMENT_S = 1.5
 
 
+Hypothesis = tuple[Line, tuple[float, float]]
+
+
 @dataclass(frozen=True, slots=True)
 class SegmentMatch:
     """One span of the query on one span of a reference; see `pipeline.evidence.Match` for the meanings."""
@@ -70,11 +73,12 @@ class Matcher:
     def _unpack(self, track: int) -> Tensor:
         return from_numpy(unpack(self._prints[self._index.track_ids[track]].contour))
 
-    def match(self, query: QueryPrint) -> list[SegmentMatch]:
+    def match(self, query: QueryPrint, hypotheses: list[Hypothesis] | None = None) -> list[SegmentMatch]:
         """Segments of the query found in the catalog, best score first; empty when nothing is."""
         picture = Picture(query.power_db)
         accepted: list[tuple[int, _Segment]] = []
-        for line, span in self._hypotheses(query)[:LINES_IN_ALL]:
+        lines = self.hypotheses(query) if hypotheses is None else hypotheses
+        for line, span in lines[:LINES_IN_ALL]:
             if len(accepted) == MOST_SEGMENTS:
                 break
             if any(track == line.track and segment.explains(line) for track, segment in accepted):
@@ -87,7 +91,8 @@ class Matcher:
                 accepted.append((line.track, segment))
         return self._report(query, accepted)
 
-    def _hypotheses(self, query: QueryPrint) -> list[tuple[Line, tuple[float, float]]]:
+    def hypotheses(self, query: QueryPrint) -> list[Hypothesis]:
+        """Lines worth verifying, most promising first, each with the query seconds it was found in."""
         near = self._index.search(query.vectors, NEIGHBOURS)
         count, k = near.track.shape
         if count == 0 or k == 0:
