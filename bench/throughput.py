@@ -109,11 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     console = Console(stderr=True)
     try:
-        uploads = find(options.uploads)[:: max(len(find(options.uploads)) // options.count, 1)][
-            : options.count
-        ]
-        if not uploads:
-            raise SettingsError(f"{options.uploads} holds no recordings")
+        uploads = _spread(find(options.uploads), options.count, folder=options.uploads)
         fingerprinter = load_fingerprinter()
         matcher = Matcher(_catalog(find(options.catalog), fingerprinter, console))
         _decode(uploads[0])  # the decoding process starts once, not per upload
