@@ -72,7 +72,7 @@ def measure(
         query = watch.time("embed", partial(fingerprinter.query_of, picture, duration_s=audio.duration_s))
         lines = watch.time("search", partial(matcher.hypotheses, query))
         watch.time("align", partial(matcher.match, query, lines))
-        upload = Upload(upload_id=path.stem[:100], uri=path.as_uri(), uploader="bench")
+        upload = Upload(upload_id=path.stem[:100], uri=path.absolute().as_uri(), uploader="bench")
         watch.time("judge", partial(judge, Case(upload=upload, ai=AiAssessment())))
     return watch, audio_s
 
