@@ -8,7 +8,10 @@ their package's size, so that the largest package is not the measure of all musi
 The probability is a logistic curve through the same scores, both classes weighing the same: it answers for
 an even prior, and whoever knows the share of machine-made uploads can shift it. Its interval comes from
 drawing packages and generator families anew, not clips, because the next upload comes from neither.
-`low` never reaches `ACCUSING` unless the conformal rate is at most `FALSE_POSITIVES`.
+
+Two parameters don't follow the tail, where people are accused. There the curve is lifted to what was counted:
+the share of machine-made recordings among all that score at least this high. So `low` reaches `ACCUSING`
+exactly where the conformal rate is at most `FALSE_POSITIVES` and that share is large enough; never else.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ Float = NDArray[np.float64]
 FALSE_POSITIVES: Final = 0.01
 ACCUSING: Final = 0.9
 """The lower bound from which the policy takes the detector at its word (policy default)."""
+CAUTIOUS: Final = ACCUSING - 0.01
+"""Where `low` stays below the threshold."""
 INTERVAL: Final = (5.0, 95.0)
 DRAWS: Final = 200
 SCORES: Final = np.linspace(-6.0, 6.0, 121)
@@ -50,7 +55,7 @@ class Calibration:
     high: Float
     false_positive_rate: Float
     threshold: float
-    """The least score whose conformal false-positive rate is at most FALSE_POSITIVES; infinite if none."""
+    """The least score from which `low` reaches ACCUSING; infinite if none does."""
 
     def read(self, score: float) -> Reading:
         probability, low, high, rate = (
@@ -58,7 +63,7 @@ class Calibration:
             for curve in (self.probability, self.low, self.high, self.false_positive_rate)
         )
         if score < self.threshold:
-            low = min(low, ACCUSING - 0.01)
+            low = min(low, CAUTIOUS)
         return Reading(probability, min(low, probability), max(high, probability), rate)
 
     def to_document(self) -> dict[str, Any]:
@@ -85,15 +90,22 @@ def calibrate(
     weights = group_weights(groups, machine_made=machine_made)
     probability = _logistic(scores, machine_made, weights)
     random = np.random.default_rng(seed)
-    curves = []
-    for _ in range(DRAWS):
-        drawn = _draw_groups(groups, machine_made, random)
-        curves.append(_logistic(scores, machine_made, weights * drawn))
-    low, high = np.percentile(curves, INTERVAL, axis=0)
     rate = conformal_rate(scores[~machine_made], SCORES, weights=weights[~machine_made])
-    below = np.flatnonzero(rate <= FALSE_POSITIVES)
-    threshold = float(SCORES[below[0]]) if below.size else float("inf")
-    return Calibration(probability, low, high, rate, threshold)
+    tail = _tail(scores, machine_made, weights, rate)
+    curves, tails = [], []
+    for _ in range(DRAWS):
+        drawn = weights * _draw_groups(groups, machine_made, random)
+        curves.append(_logistic(scores, machine_made, drawn))
+        tails.append(_tail(scores, machine_made, drawn, rate))
+    low, high = np.percentile(curves, INTERVAL, axis=0)
+    tail_low = np.percentile(tails, INTERVAL[0], axis=0)
+    accusing = (rate <= FALSE_POSITIVES) & (np.maximum.accumulate(tail_low) >= ACCUSING)
+    low = np.where(accusing, np.maximum(low, np.maximum.accumulate(tail_low)), np.minimum(low, CAUTIOUS))
+    probability = np.where(accusing, np.maximum(probability, np.maximum.accumulate(tail)), probability)
+    threshold = float(SCORES[accusing.argmax()]) if accusing.any() else float("inf")
+    return Calibration(
+        probability, np.maximum.accumulate(low), np.maximum(high, probability), rate, threshold
+    )
 
 
 def conformal_rate(human: Float, at: Float, *, weights: Float | None = None) -> Float:
@@ -131,6 +143,13 @@ def _logistic(scores: Float, machine_made: NDArray[np.bool_], weights: Float) ->
 
     slope, offset = minimize(loss, np.zeros(2), method="Nelder-Mead").x
     return np.asarray(1 / (1 + np.exp(-(np.exp(slope) * SCORES + offset))))
+
+
+def _tail(scores: Float, machine_made: NDArray[np.bool_], weights: Float, rate: Float) -> Float:
+    """The share of machine-made recordings among all that score at least SCORES, at an even prior."""
+    share = weights[machine_made] / weights[machine_made].sum()
+    hits = (share[:, None] * (scores[machine_made][:, None] >= SCORES)).sum(axis=0)
+    return np.asarray(hits / (hits + rate))
 
 
 def _draw_groups(

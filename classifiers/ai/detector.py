@@ -26,6 +26,7 @@ from classifiers.ai.ground import LEAST_LOUDNESS_DB, STRANGE_SHARE, Familiarity,
 from classifiers.ai.listening import Listening, listen
 from classifiers.ai.scorer import SCORER_PARTS, Scorer
 from classifiers.ai.sign_comb import Comb
+from classifiers.ai.sign_grain import Grain
 from classifiers.ai.sign_stereo import Stereo
 from classifiers.ai.sign_texture import Texture
 from classifiers.ai.sign_timing import Timing
@@ -35,8 +36,10 @@ from soundalike.errors import ModelError
 
 SHIPPED_WEIGHTS: Final = Path(__file__).parent.parent / "weights" / "detector"
 NAME: Final = "soundalike-second-ear"
-SIGNS: Final[tuple[Sign, ...]] = (Comb(), Stereo(), Texture(), Timing())
+SIGNS: Final[tuple[Sign, ...]] = (Comb(), Grain(), Stereo(), Texture(), Timing())
 """Every sign that is measured; which of them count is learnt."""
+TOGETHER: Final = "together"
+"""The scorer that sees the numbers of all signs at once: what none of them shows alone."""
 LONG_LOOKS: Final = 4
 """From this many looks on the calibration of long recordings holds."""
 MIXED: Final = (0.25, 0.75)
@@ -139,15 +142,15 @@ class Detector:
 
     def sign_odds(self, heard: Heard) -> dict[str, Float]:
         """Log odds of each sign, float32 [looks]."""
-        return {name: scorer(heard.features[name]) for name, scorer in self._scorers.items()}
+        features = with_together(heard.features)
+        return {name: scorer(features[name]) for name, scorer in self._scorers.items()}
 
     def join(self, odds: dict[str, Float]) -> Float:
         total = sum(weight * odds[name] for name, weight in self.weights.items())
         return np.asarray(total + np.float32(self._offset), dtype=np.float32)
 
     def standardised(self, heard: Heard) -> Features:
-        parts = [scorer.standardise(heard.features[name]) for name, scorer in sorted(self._scorers.items())]
-        return np.concatenate(parts, axis=1)
+        return self._scorers[TOGETHER].standardise(with_together(heard.features)[TOGETHER])
 
     def _readings(
         self,
@@ -157,8 +160,10 @@ class Detector:
         segments: tuple[tuple[float, float, float], ...],
     ) -> tuple[SignReading, ...]:
         places = {sign.name: f"{sign.describes}. {sign.place(heard.listening)}".strip() for sign in SIGNS}
+        places[TOGETHER] = "the numbers of all signs at once, for what none of them shows alone."
         readings = []
-        for name in sorted(self.weights, key=lambda name: -abs(float(odds[name][sounding].mean()))):
+        counted = [name for name, weight in self.weights.items() if weight > 0]
+        for name in sorted(counted, key=lambda name: -abs(float(odds[name][sounding].mean()))):
             value = float(odds[name][sounding].mean())
             at_s = segments[int(np.where(sounding, odds[name], -np.inf).argmax())][:2]
             detail = f"{places[name]} Strongest at {at_s[0]:.0f}–{at_s[1]:.0f} s."
@@ -198,6 +203,11 @@ class Detector:
         }
 
 
+def with_together(features: dict[str, Features]) -> dict[str, Features]:
+    """The features of each sign, and beside them those of all, in the order of SIGNS."""
+    return features | {TOGETHER: np.concatenate([features[sign.name] for sign in SIGNS], axis=1)}
+
+
 def measure(listening: Listening) -> Heard:
     """Everything that a decision rests on, before any of it is judged."""
     return Heard(listening, {sign.name: sign.measure(listening) for sign in SIGNS})
@@ -226,7 +236,7 @@ def _from_parts(document: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> De
     return Detector(
         scorers={
             name: Scorer(**{part: arrays[f"scorer.{name}.{part}"] for part in SCORER_PARTS})
-            for name in document["signs"]
+            for name in (*document["signs"], TOGETHER)
         },
         weights={name: float(weight) for name, weight in document["weights"].items()},
         offset=float(document["offset"]),

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from classifiers.ai.calibration import Calibration, calibrate, group_weights
-from classifiers.ai.detector import SIGNS, Detector
+from classifiers.ai.detector import SIGNS, TOGETHER, Detector, with_together
 from classifiers.ai.examples import Excerpt
 from classifiers.ai.ground import LEAST_BAND_HZ, LEAST_LOUDNESS_DB, fit_familiarity
 from classifiers.ai.listening import LEAST_LOOK_S, SEGMENT_S, listen
-from classifiers.ai.scorer import Scorer, fit_scorer
+from classifiers.ai.scorer import Scorer
+from classifiers.ai.scorer_training import fit_scorer
 
 Float = NDArray[np.float32]
 Flags = NDArray[np.bool_]
@@ -96,8 +97,13 @@ def fit_scorers(table: Table, *, members: Flags, seed: int = 0) -> dict[str, Sco
     machine = table.machine_made[members]
     weights = group_weights(table.groups[members], machine_made=machine).astype(np.float32)
     return {
-        name: fit_scorer(values[members], machine_made=machine, weights=weights, seed=seed)
-        for name, values in table.features.items()
+        name: fit_scorer(
+            values[members],
+            machine_made=machine,
+            weights=weights,
+            seed=seed,
+        )
+        for name, values in with_together(table.features).items()
     }
 
 
@@ -112,11 +118,12 @@ def held_out(table: Table) -> list[Flags]:
 
 def out_of_fold(table: Table) -> tuple[dict[str, Float], Flags]:
     """Log odds of every sign by models that know nothing of the group, float32 [excerpts]; which count."""
-    odds = {name: np.zeros(len(table.groups), dtype=np.float32) for name in table.features}
+    features = with_together(table.features)
+    odds = {name: np.zeros(len(table.groups), dtype=np.float32) for name in features}
     scored = np.zeros(len(table.groups), dtype=bool)
     for out in held_out(table):
         for name, scorer in fit_scorers(table, members=~out).items():
-            odds[name][out] = scorer(table.features[name][out])
+            odds[name][out] = scorer(features[name][out])
         scored |= out
     return odds, scored
 
@@ -160,9 +167,7 @@ def fit(table: Table, odds: dict[str, Float], scored: Flags) -> Detector:
     )
     everything = np.ones(len(table.groups), dtype=bool)
     scorers = fit_scorers(table, members=everything)
-    standardised = np.concatenate(
-        [scorers[name].standardise(table.features[name]) for name in sorted(scorers)], axis=1
-    )
+    standardised = scorers[TOGETHER].standardise(with_together(table.features)[TOGETHER])
     score = sum(weight * odds[name] for name, weight in joint.items()) + np.float32(offset)
     return Detector(
         scorers=scorers,

@@ -5,7 +5,8 @@ import pytest
 
 from classifiers.ai.ground import LEAST_BAND_HZ, LEAST_S, fit_familiarity, no_ground
 from classifiers.ai.listening import ANALYSED_S, BIN_HZ, BINS, LEAST_LOOK_S, SEGMENT_S, listen
-from classifiers.ai.scorer import ENVELOPE, fit_scorer
+from classifiers.ai.scorer import ENVELOPE
+from classifiers.ai.scorer_training import fit_scorer
 from classifiers.audio import Audio
 
 

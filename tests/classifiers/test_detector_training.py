@@ -12,6 +12,7 @@ import soundfile
 from classifiers.ai.detector import SIGNS, load_detector
 from classifiers.ai.evaluation import area_under_curve, hits_at
 from classifiers.ai.examples import (
+    EXCERPTS_PER_TRACK,
     FAMILIES,
     Source,
     family_of,
@@ -22,12 +23,6 @@ from classifiers.ai.examples import (
 )
 from classifiers.ai.training import FOLDS, Table, held_out, join_signs, measure_examples, out_of_fold
 from classifiers.train_detector import main, train
-
-
-@pytest.fixture(autouse=True)
-def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fifth of the real training's steps: enough for a tell as plain as the ones here."""
-    monkeypatch.setattr("classifiers.ai.scorer.STEPS", 50)
 
 
 def table(*, tell: float, tracks: int = 5, excerpts: int = 2) -> Table:
@@ -112,7 +107,7 @@ def test_rendering_is_cached_and_repeatable(tmp_path: Path) -> None:
     first = render_all(sources, cache=tmp_path / "a")
     again = render_all(sources, cache=tmp_path / "a")
     fresh = render_all(sources, cache=tmp_path / "b")
-    assert len(first) == 5 + 2
+    assert len(first) == EXCERPTS_PER_TRACK["human"] + 2
     for one, other in zip(first, again, strict=True):
         assert np.array_equal(one.samples, other.samples)
     for one, other in zip(first, fresh, strict=True):
