@@ -50,7 +50,7 @@ Float = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class SignReading:
-    """One sign over the whole recording. value: its mean log odds; probability: of the sign alone."""
+    """One sign over the whole recording. value: its calibrated log odds; probability: by this sign alone."""
 
     name: str
     value: float
@@ -86,7 +86,10 @@ class Heard:
 
 
 class Detector:
-    """A trained second ear. Holds no state between recordings; one instance may serve many threads."""
+    """A trained second ear. Holds no state between recordings; one instance may serve many threads.
+
+    lines: slope and offset from the odds of each sign to calibrated ones, for people to read.
+    """
 
     def __init__(
         self,
@@ -94,6 +97,7 @@ class Detector:
         scorers: dict[str, Scorer],
         weights: dict[str, float],
         offset: float,
+        lines: dict[str, tuple[float, float]],
         familiarity: Familiarity,
         short: Calibration,
         long: Calibration,
@@ -102,6 +106,7 @@ class Detector:
         self._scorers = scorers
         self.weights = weights
         self._offset = offset
+        self._lines = lines
         self._familiarity = familiarity
         self.short, self.long = short, long
         self.sha256 = _digest(self._arrays(), self._document())
@@ -164,7 +169,8 @@ class Detector:
         readings = []
         counted = [name for name, weight in self.weights.items() if weight > 0]
         for name in sorted(counted, key=lambda name: -abs(float(odds[name][sounding].mean()))):
-            value = float(odds[name][sounding].mean())
+            slope, offset = self._lines[name]
+            value = slope * float(odds[name][sounding].mean()) + offset
             at_s = segments[int(np.where(sounding, odds[name], -np.inf).argmax())][:2]
             detail = f"{places[name]} Strongest at {at_s[0]:.0f}–{at_s[1]:.0f} s."
             readings.append(SignReading(name, value, 1 / (1 + float(np.exp(-value))), detail))
@@ -197,6 +203,7 @@ class Detector:
             "signs": {sign.name: list(sign.features) for sign in SIGNS if sign.name in self._scorers},
             "weights": self.weights,
             "offset": self._offset,
+            "lines": {name: list(line) for name, line in self._lines.items()},
             "familiarity_limit": self._familiarity.limit,
             "short": self.short.to_document(),
             "long": self.long.to_document(),
@@ -240,6 +247,7 @@ def _from_parts(document: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> De
         },
         weights={name: float(weight) for name, weight in document["weights"].items()},
         offset=float(document["offset"]),
+        lines={name: (float(slope), float(offset)) for name, (slope, offset) in document["lines"].items()},
         familiarity=Familiarity(
             arrays["familiarity.mean"], arrays["familiarity.whitening"], float(document["familiarity_limit"])
         ),

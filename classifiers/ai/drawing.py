@@ -26,7 +26,7 @@ def draw(audio: Audio, assessment: Assessment, path: Path, *, title: str) -> Non
     listening = listen(audio)
     figure = Figure(figsize=(WIDTH_IN, HEIGHT_IN), layout="constrained")
     axes = figure.subplots(3, 1, height_ratios=(3, 2, 2))
-    figure.suptitle(f"{title}: {headline(assessment)}", fontsize=11)
+    figure.suptitle(f"{title}\n{headline(assessment)}", fontsize=11)
 
     looks = listening.mid_db.mean(axis=1)  # [looks, BINS]
     edges_s = [start_s for start_s, _ in listening.edges_s] + [listening.edges_s[-1][1]]

@@ -169,14 +169,25 @@ def fit(table: Table, odds: dict[str, Float], scored: Flags) -> Detector:
     scorers = fit_scorers(table, members=everything)
     standardised = scorers[TOGETHER].standardise(with_together(table.features)[TOGETHER])
     score = sum(weight * odds[name] for name, weight in joint.items()) + np.float32(offset)
+    lines = {
+        name: _line(values[real], machine_made=machine[real], weights=weights)
+        for name, values in odds.items()
+    }
     return Detector(
         scorers=scorers,
+        lines=lines,
         weights=joint,
         offset=offset,
         familiarity=fit_familiarity(standardised, weights=np.ones(len(standardised))),
         short=_calibration(table, np.asarray(score), real, by_track=False),
         long=_calibration(table, np.asarray(score), real, by_track=True),
     )
+
+
+def _line(odds: Float, *, machine_made: Flags, weights: NDArray[np.float64]) -> tuple[float, float]:
+    """Slope and offset of one sign alone, by the same regression as the joint."""
+    slope, offset = join_signs({"": odds}, machine_made=machine_made, weights=weights)
+    return slope[""], round(offset, 4)
 
 
 def _calibration(table: Table, score: Float, real: Flags, *, by_track: bool) -> Calibration:
