@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -24,6 +25,8 @@ TEMPO_REACH = 0.06
 """Relative: one and a half steps of the Hough grid to both sides."""
 COARSE_TEMPO_STEP = 0.03
 FINE_TEMPO_STEP = 0.01
+MOST_CLIMBS = 6
+"""Fine searches at most: 12 % of tempo beyond the coarse one."""
 SHIFT_BANDS = 5
 """+- 2.5 semitones around the transposition that was asked with."""
 OFFSET_S = 1.5
@@ -33,6 +36,8 @@ _CONTEXT_S = 1.6
 _EXCLUDED_CELLS = 15
 """Cells around the best offset that are not its background: 1.5 s."""
 _FEWEST_BACKGROUND = 200
+LEAST_OVERLAP = 0.25
+"""Of the query on the reference; with less, a few cells would be scaled up to look like a picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,30 +114,28 @@ def measure(
         shift_semitones=near.shift_semitones,
         correlation=near.correlation,
     )
+    search = partial(_best, picture, reference, end_s=end_s)
     if tempo_reach >= COARSE_TEMPO_STEP:
-        steps = round(tempo_reach / COARSE_TEMPO_STEP)
-        tempos = [math.exp(COARSE_TEMPO_STEP * step) for step in range(-steps, steps + 1)]
-        believed = _best(
-            picture,
-            reference,
-            believed,
-            end_s=end_s,
-            tempos=tempos,
-            shift_bands=shift_bands,
-            offset_s=offset_s,
-        )
-        tempo_reach, shift_bands, offset_s = FINE_TEMPO_STEP * 1.5, 1, 0.3
-    steps = max(round(tempo_reach / FINE_TEMPO_STEP), 1)
-    tempos = [math.exp(FINE_TEMPO_STEP * step) for step in range(-steps, steps + 1)] if tempo_reach else [1.0]
-    return _best(
-        picture,
-        reference,
-        believed,
-        end_s=end_s,
-        tempos=tempos,
-        shift_bands=shift_bands,
-        offset_s=offset_s,
-    )
+        tempos = _around(COARSE_TEMPO_STEP, tempo_reach)
+        believed = search(believed, tempos=tempos, shift_bands=shift_bands, offset_s=offset_s)
+        tempo_reach, shift_bands, offset_s = 2.0 * FINE_TEMPO_STEP, 1, 0.3
+    tempos = _around(FINE_TEMPO_STEP, tempo_reach)
+    for _ in range(MOST_CLIMBS):
+        before = believed.tempo_ratio
+        believed = search(believed, tempos=tempos, shift_bands=shift_bands, offset_s=offset_s)
+        # At the rim of what was tried the best tempo may lie beyond it.
+        if (
+            len(tempos) == 1
+            or abs(math.log(believed.tempo_ratio / before)) < tempo_reach - FINE_TEMPO_STEP / 2
+        ):
+            break
+    return believed
+
+
+def _around(step: float, reach: float) -> list[float]:
+    """Factors from about 1 - reach to 1 + reach, evenly in their logarithm; only 1 for no reach."""
+    steps = max(round(reach / step), 1) if reach else 0
+    return [math.exp(step * k) for k in range(-steps, steps + 1)]
 
 
 def _best(
@@ -201,7 +204,12 @@ def standing(
     pad = length // 2 if reference.shape[1] > 2 * length else length
     padded = functional.pad(reference, (pad, pad))
     shifts = _shifts(found.shift_semitones, SHIFT_BANDS)
-    surface = correlate(query[None], padded, shifts)[0]
+    # Where only part of the query lies on the reference, chance is smaller: bring it to the same scale.
+    places = padded.shape[1] - length + 1
+    covered = functional.pad(torch.ones(reference.shape[1]), (pad, pad)).cumsum(dim=0)
+    covered = functional.pad(covered, (1, 0))
+    overlap = ((covered[length : length + places] - covered[:places]) / length).clamp_min(LEAST_OVERLAP)
+    surface = correlate(query[None], padded, shifts)[0] / overlap.sqrt()
     at_start = found.reference_s + (start_s - found.query_s) * found.tempo_ratio
     at = round(at_start * CONTOUR_RATE_HZ) + pad
     low, high = max(at - _EXCLUDED_CELLS, 0), at + _EXCLUDED_CELLS + 1
@@ -215,7 +223,8 @@ def standing(
         return Standing(surprise=0.0, best_s=best_s, best_correlation=best_correlation)
     middle = float(np.median(background))
     spread = 1.4826 * float(np.median(np.abs(background - middle)))
-    surprise = (found.correlation - middle) / max(spread, 1e-3)
+    own = found.correlation / math.sqrt(float(overlap[min(max(at, 0), places - 1)]))
+    surprise = (own - middle) / max(spread, 1e-3)
     return Standing(surprise=surprise, best_s=best_s, best_correlation=best_correlation)
 
 

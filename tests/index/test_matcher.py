@@ -12,6 +12,7 @@ from classifiers.audio import Audio
 from classifiers.fingerprint import Fingerprinter, ReferencePrint, load_fingerprinter
 from index.calibration import LOWEST_RATE, false_positive_rate, score_at
 from index.matcher import Matcher, SegmentMatch
+from pipeline.policy import Policy
 
 RATE_HZ = 16_000
 Samples = NDArray[np.float32]
@@ -53,7 +54,7 @@ def match(
 
 
 def confident(matches: list[SegmentMatch]) -> list[SegmentMatch]:
-    return [found for found in matches if found.false_positive_rate <= 0.01]
+    return [found for found in matches if found.false_positive_rate <= Policy().max_false_positive_rate]
 
 
 def test_an_excerpt_is_found_where_it_is(match) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,14 @@ FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
 )  # fmt: skip
+
+
+def until(page: Page, script: str, *, within_s: float = 30.0) -> None:
+    """Poll from outside: polling inside the page needs eval, which its security policy forbids."""
+    deadline = time.monotonic() + within_s
+    while not page.evaluate(script):
+        assert time.monotonic() < deadline, f"still not so after {within_s} s: {script}"
+        page.wait_for_timeout(100)
 
 
 @pytest.fixture(scope="module")
@@ -118,15 +127,16 @@ def test_keyboard_from_the_queue_to_the_topic(live: Any, reviewer: Any) -> None:
     with reviewer(live, "ann") as page:
         open_case(live, page)
         expect(page.get_by_role("heading", level=1)).to_have_text("Desert (sped up)")
-        page.wait_for_function("document.querySelectorAll('.spectrum img:not([hidden])').length === 2")
-        page.wait_for_function(
-            "[...document.querySelectorAll('.spectrum img')].every(i => i.complete && i.naturalWidth > 100)"
+        until(page, "document.querySelectorAll('.spectrum img:not([hidden])').length === 2")
+        until(
+            page,
+            "[...document.querySelectorAll('.spectrum img')].every(i => i.complete && i.naturalWidth > 100)",
         )
         page.keyboard.press(" ")
-        page.wait_for_function("document.documentElement.dataset.firstSoundMs !== undefined")
-        page.wait_for_function("document.querySelector('#audio-a').currentTime > 5.3")
+        until(page, "document.documentElement.dataset.firstSoundMs !== undefined")
+        until(page, "document.querySelector('#audio-a').currentTime > 5.3")
         page.keyboard.press("b")
-        page.wait_for_function("!document.querySelector('#audio-b').paused")
+        until(page, "!document.querySelector('#audio-b').paused")
         position = page.evaluate("document.querySelector('#audio-b').currentTime")
         assert 8.2 < position < 20  # reference second 8 is upload second 5
         assert page.evaluate("document.querySelector('#audio-b').playbackRate") == 1.25
@@ -229,7 +239,7 @@ def test_axe_finds_nothing(live: Any, reviewer: Any, dark: bool) -> None:
         shot(page, f"queue-{'dark' if dark else 'light'}")
         page.locator("tr[data-case] a").first.click()
         page.wait_for_url("**/cases/*")
-        page.wait_for_function("document.querySelectorAll('.spectrum img:not([hidden])').length === 2")
+        until(page, "document.querySelectorAll('.spectrum img:not([hidden])').length === 2")
         assert axe_violations(page) == []
         shot(page, f"case-{'dark' if dark else 'light'}")
         page.keyboard.press("?")
@@ -248,7 +258,7 @@ def test_a_tablet_shows_all_without_scrolling_sideways(live: Any, reviewer: Any)
     seed(live)
     with reviewer(live, "ann", viewport=TABLET) as page:
         open_case(live, page)
-        page.wait_for_function("document.querySelectorAll('.spectrum img:not([hidden])').length === 2")
+        until(page, "document.querySelectorAll('.spectrum img:not([hidden])').length === 2")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         shot(page, "case-tablet")
         page.goto(f"{live.url}/queue?show=mine")
