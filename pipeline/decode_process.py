@@ -52,7 +52,7 @@ _FAULTS: Final = frozenset({"SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL"})
 """Ends that the bytes can bring about; others (SIGKILL, an exit status) are not the file's fault."""
 
 
-class _Crashed(Exception):  # noqa: N818
+class _Crashed(Exception):
     """The process ended without an answer; the message says how."""
 
 

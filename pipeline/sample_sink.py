@@ -30,7 +30,7 @@ _PLANES_IN_FRAME: Final = 8
 """AV_NUM_DATA_POINTERS of FFmpeg's AVFrame."""
 
 
-class Refused(Exception):  # noqa: N818 - an answer, not a failure of this process
+class Refused(Exception):
     """The source can't be judged; `error` is the name of a class in `soundalike.errors`."""
 
     def __init__(self, error: str, message: str) -> None:

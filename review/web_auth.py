@@ -17,7 +17,7 @@ from soundalike.errors import NotPermitted
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-class NotSignedIn(Exception):  # noqa: N818 -- it is an answer (401 or the sign-in page), no error of ours
+class NotSignedIn(Exception):
     """No valid session and no valid token."""
 
 
