@@ -13,7 +13,18 @@ from typing import Annotated, cast
 import typer
 
 import soundalike
-from soundalike.commands import catalog, check, dead_letters, demo, flags, publish, review, run, train
+from soundalike.commands import (
+    catalog,
+    check,
+    dead_letters,
+    demo,
+    explain,
+    flags,
+    publish,
+    review,
+    run,
+    train,
+)
 from soundalike.errors import SoundalikeError
 
 EXIT_FAILED = 2
@@ -33,6 +44,7 @@ app = typer.Typer(
 )
 app.command("demo", rich_help_panel="On this machine")(demo.demo)
 app.command("check", rich_help_panel="On this machine")(check.check)
+app.command("explain", rich_help_panel="On this machine")(explain.explain)
 app.add_typer(catalog.app, name="catalog", rich_help_panel="On this machine")
 app.command("run", rich_help_panel="As a service")(run.run)
 app.command("publish", rich_help_panel="As a service")(publish.publish)
