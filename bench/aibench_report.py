@@ -103,5 +103,5 @@ def write_plot(results: dict[str, Any], path: Path) -> None:
     right.set_xlim(0, 1)
     right.axvline(0.01, color="black", lw=0.6, ls=":")
     right.set_title("at the shipped threshold, 95 % intervals")
-    right.legend(loc="lower right", fontsize=7)
+    right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2, fontsize=7)
     figure.savefig(path, dpi=130)
