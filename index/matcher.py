@@ -20,7 +20,7 @@ from classifiers.fingerprint import QueryPrint, ReferencePrint
 from classifiers.spectrogram import BANDS_PER_SEMITONE
 from index.align import BLOCK_HOP_S, BLOCK_S, Line, Pairs, find_lines
 from index.calibration import false_positive_rate
-from index.vectors import VectorIndex
+from index.references import References, ReferencesInMemory
 from index.verify import Alignment, laid_over, measure, query_contrast, standing
 
 NEIGHBOURS = 20
@@ -58,20 +58,19 @@ class SegmentMatch:
 
 
 class Matcher:
-    """An immutable catalog in memory, ready to be searched from several threads."""
+    """One generation of the catalog, ready to be searched from several threads."""
 
-    def __init__(self, prints: Mapping[str, ReferencePrint]) -> None:
-        self._prints = dict(prints)
-        self._index = VectorIndex(self._prints)
+    def __init__(self, references: References | Mapping[str, ReferencePrint]) -> None:
+        self._references = ReferencesInMemory(references) if isinstance(references, Mapping) else references
         # Unpacking a reference costs a millisecond and 32 times its memory: keep those in use.
         self._signs = lru_cache(maxsize=64)(self._unpack)
 
     @property
     def tracks(self) -> int:
-        return len(self._prints)
+        return self._references.tracks
 
     def _unpack(self, track: int) -> Tensor:
-        return from_numpy(unpack(self._prints[self._index.track_ids[track]].contour))
+        return from_numpy(unpack(self._references.contour(track)))
 
     def match(self, query: QueryPrint, hypotheses: list[Hypothesis] | None = None) -> list[SegmentMatch]:
         """Segments of the query found in the catalog, best score first; empty when nothing is."""
@@ -93,7 +92,7 @@ class Matcher:
 
     def hypotheses(self, query: QueryPrint) -> list[Hypothesis]:
         """Lines worth verifying, most promising first, each with the query seconds it was found in."""
-        near = self._index.search(query.vectors, NEIGHBOURS)
+        near = self._references.search(query.vectors, NEIGHBOURS)
         count, k = near.track.shape
         if count == 0 or k == 0:
             return []
@@ -187,7 +186,7 @@ class Matcher:
     def _report(self, query: QueryPrint, accepted: list[tuple[int, _Segment]]) -> list[SegmentMatch]:
         matches: list[SegmentMatch] = []
         for track, segment in sorted(accepted, key=lambda entry: -entry[1].score):
-            track_id = self._index.track_ids[track]
+            track_id = self._references.track_id(track)
             start_s, end_s = segment.start_s, segment.end_s
             for other in matches:
                 start_s, end_s = _trim(start_s, end_s, other, same_track=other.track_id == track_id)
@@ -200,7 +199,7 @@ class Matcher:
                     query_end_s=round(end_s, 3),
                     reference_start_s=round(max(segment.reference_at(start_s), 0.0), 3),
                     reference_end_s=round(
-                        min(segment.reference_at(end_s), self._prints[track_id].duration_s), 3
+                        min(segment.reference_at(end_s), self._references.duration_s(track)), 3
                     ),
                     shift_semitones=round(segment.shift_semitones, 3),
                     tempo_ratio=round(segment.tempo_ratio, 4),
