@@ -130,8 +130,8 @@ class Database:
         return describe(self.url)
 
 
-HEAD_REVISION = "0001"
-KNOWN_REVISIONS = ("0001",)
+HEAD_REVISION = "0002"
+KNOWN_REVISIONS = ("0001", "0002")
 
 
 def describe(url: URL) -> str:

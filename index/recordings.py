@@ -183,7 +183,12 @@ def print_checksum(connection: Connection, *, audio_sha256: str, model_sha256: s
 
 def record_print(writing: Writing, stored: StoredFile, *, audio_sha256: str, model_sha256: str) -> None:
     """Points at the file that holds the print of this audio by this model, be it the first or made anew."""
-    content = {"checksum": stored.checksum, "size_bytes": stored.size_bytes, "recorded_at": writing.at}
+    content = {
+        "checksum": stored.checksum,
+        "size_bytes": stored.size_bytes,
+        "recorded_at": writing.at,
+        "recorded_generation": writing.generation,
+    }
     key = {"audio_sha256": audio_sha256, "model_sha256": model_sha256}
     if print_checksum(writing.connection, **key) is None:
         writing.connection.execute(prints.insert().values(**key, **content))

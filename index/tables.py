@@ -105,6 +105,8 @@ prints = Table(
     Column("checksum", String(SHA256_CHARACTERS), nullable=False),
     Column("size_bytes", Integer, nullable=False),
     Column("recorded_at", UtcDateTime, nullable=False),
+    Column("recorded_generation", Integer, nullable=False, server_default="0"),
+    Index("ix_prints_recorded_generation", "recorded_generation"),
 )
 """One reference print per audio and model, so that a new model can be filled in while the old one serves."""
 
@@ -130,6 +132,8 @@ tracks = Table(
           postgresql_where=text("removed_at IS NULL")),
     Index("ix_tracks_track_id", "track_id"),
     Index("ix_tracks_audio_sha256", "audio_sha256"),
+    Index("ix_tracks_added_generation", "added_generation"),
+    Index("ix_tracks_removed_generation", "removed_generation"),
 )  # fmt: skip
 """One row per life of a track id: removed and added again, or replaced, is another row."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -47,7 +48,7 @@ def test_an_older_release_is_told_to_upgrade(
     open_catalog: Callable[..., Catalog], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_catalog()
-    monkeypatch.setattr(database, "HEAD_REVISION", "0002")
+    monkeypatch.setattr(database, "HEAD_REVISION", "next")
     with pytest.raises(CatalogError, match="run `soundalike catalog upgrade`"):
         open_catalog(create=False)
 
@@ -76,3 +77,31 @@ def test_a_failed_migration_leaves_nothing_behind(
 def _set_revision(catalog: Catalog, revision: str) -> None:
     with catalog._database.write(kind="test", subject="revision") as writing:
         writing.connection.execute(text("UPDATE catalog_version SET version_num = :to"), {"to": revision})
+
+
+def test_a_catalog_of_the_first_release_is_brought_up_to_date(
+    tmp_path: Path, database_url: str | None, open_catalog: Callable[..., Catalog]
+) -> None:
+    url = (
+        database.sqlite_url(tmp_path / "data" / "catalog.sqlite")
+        if database_url is None
+        else database.parse_url(database_url)
+    )
+    (tmp_path / "data").mkdir()
+    first = database.Database(url)
+    with first._writer().begin() as connection:
+        config = database._alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(
+            text("INSERT INTO prints VALUES ('audio', 'model', 'sum', 80, '2026-11-22 10:00:00+00:00')")
+        )
+    first.close()
+    with pytest.raises(CatalogError, match="run `soundalike catalog upgrade`"):
+        open_catalog(create=False)
+    upgraded = open_catalog(create=True)
+    with upgraded._database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": "catalog_version"})
+        assert compare_metadata(context, metadata) == []
+        (row,) = connection.execute(text("SELECT checksum, recorded_generation FROM prints"))
+    assert tuple(row) == ("sum", 0)
