@@ -14,7 +14,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy import select
-from sqlalchemy.exc import OperationalError
 
 from review import api_admin, api_cases, api_media, pages
 from review.desk import Desk
@@ -26,6 +25,7 @@ from soundalike.errors import (
     AuditBroken,
     CaseTaken,
     DecisionRefused,
+    DeskBusy,
     NotPermitted,
     ReviewError,
     SoundalikeError,
@@ -42,6 +42,7 @@ _STATUS: tuple[tuple[type[SoundalikeError], HTTPStatus], ...] = (
     (CaseTaken, HTTPStatus.CONFLICT),
     (NotPermitted, HTTPStatus.FORBIDDEN),
     (DecisionRefused, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (DeskBusy, HTTPStatus.SERVICE_UNAVAILABLE),
     (AuditBroken, HTTPStatus.INTERNAL_SERVER_ERROR),
     (ReviewError, HTTPStatus.BAD_REQUEST),
 )
@@ -145,11 +146,10 @@ def _is_page(request: Request) -> bool:
 def _on_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, SoundalikeError)
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.BAD_GATEWAY)
-    if isinstance(error.__cause__, OperationalError):  # the database is locked or away: try again
-        status = HTTPStatus.SERVICE_UNAVAILABLE
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("%s %s: %s", request.method, request.url.path, error)
-    return _answer(request, status, error.reason, str(error))
+    headers = {"Retry-After": "2"} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    return _answer(request, status, error.reason, str(error), headers)
 
 
 def _on_stranger(request: Request, _error: Exception) -> Response:

@@ -1,26 +1,32 @@
 """The desk's database: SQLite by default, PostgreSQL by URL, the same tables and rules on both.
 
 `write` is one transaction. On SQLite it takes the one writers' lock at once, so that nothing that was read in
-it can have changed when it commits; on PostgreSQL the statements that decide something are compare-and-swap
-updates, which hold under its default isolation as well.
+it can have changed when it commits, and the threads of a process take turns for it (`review.turns`); on
+PostgreSQL the statements that decide something are compare-and-swap updates, which hold under its default
+isolation as well. A transaction must not be opened inside another of the same thread.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from soundalike.errors import ReviewError
+from review.turns import Turns
+from soundalike.errors import DeskBusy, ReviewError
 
-LOCK_WAIT_S = 10.0
-"""How long a SQLite writer waits for another; one act of the desk writes for milliseconds."""
+LOCK_WAIT_S = 30.0
+"""How long a writer waits for its turn, and for other processes; one act writes for milliseconds."""
+
+SQLITE_CONNECTIONS = 48
+"""More than the server has threads (40) and workers: waiting for a turn must not use up the pool."""
 
 VERSION_TABLE = "review_alembic_version"
 HEAD_REVISION = "review_0001"
@@ -34,6 +40,7 @@ class Database:
     def __init__(self, url: URL) -> None:
         self.url = url
         self._engine = _engine(url)
+        self._turns = Turns() if url.get_backend_name() == "sqlite" else None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -43,7 +50,8 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         engine = self._engine.execution_options(review_writer=True)
-        with _typed_errors(self.url), engine.begin() as connection:
+        turn = nullcontext() if self._turns is None else self._turns.turn(limit_s=LOCK_WAIT_S)
+        with turn, _typed_errors(self.url), engine.begin() as connection:
             yield connection
 
     def upgrade(self) -> None:
@@ -103,7 +111,7 @@ def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
         # `check_same_thread`: the pool hands a connection to one thread at a time.
         arguments = {"timeout": LOCK_WAIT_S, "check_same_thread": False}
-        engine = create_engine(url, connect_args=arguments)
+        engine = create_engine(url, connect_args=arguments, pool_size=SQLITE_CONNECTIONS)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -136,8 +144,10 @@ def _typed_errors(url: URL) -> Iterator[None]:
         if isinstance(error, OperationalError):
             cause = " ".join(str(error.orig).split())
             where = url.database if url.get_backend_name() == "sqlite" else url.render_as_string()
-            raise ReviewError(f"the desk's database at {where} can't be used: {cause}") from error
+            raise DeskBusy(f"the desk's database at {where} can't be used: {cause}") from error
         raise
+    except PoolTimeout as error:
+        raise DeskBusy("all connections to the desk's database are in use; try again") from error
 
 
 def _revision(connection: Connection) -> str | None:

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select, upd
 from review.audit import append
 from review.policy import DeskPolicy
 from review.roles import May, Person
-from review.states import FOR_LEADS, FOR_REVIEWERS, Kind
+from review.states import FOR_LEADS, FOR_REVIEWERS, Kind, State
 from review.tables import cases, opinions
 from soundalike.errors import CaseTaken
 
@@ -38,15 +38,19 @@ def claimable(person: Person, now: datetime) -> ColumnElement[bool]:
     )
 
 
+def states_for(person: Person) -> tuple[State, ...]:
+    """The states in which a case is for `person` to decide."""
+    return FOR_LEADS if person.may(May.LEAD) else FOR_REVIEWERS
+
+
 def eligible(person: Person, now: datetime) -> ColumnElement[bool]:
     """The condition under which a case is for `person` to decide at all."""
-    states = FOR_LEADS if person.may(May.LEAD) else FOR_REVIEWERS
     earlier = opinions.alias("earlier")
     own = and_(
         earlier.c.reviewer == person.user_id, earlier.c.undone_at.is_(None), earlier.c.action.in_(JUDGING)
     )
     return and_(
-        cases.c.state.in_(states),
+        cases.c.state.in_(states_for(person)),
         cases.c.available_at <= now,
         or_(cases.c.assigned_to.is_(None), cases.c.assigned_to == person.user_id),
         ~exists(select(1).where(earlier.c.case_id == cases.c.case_id, own)),
@@ -119,7 +123,7 @@ def _why_not(connection: Connection, case_id: str, person: Person, now: datetime
         return f"there is no case {case_id}"
     if row.lease_user not in {None, person.user_id} and row.lease_until > now:
         return f"{row.lease_user} is working on this case until {row.lease_until:%H:%M:%S} UTC"
-    if row.state not in (FOR_LEADS if person.may(May.LEAD) else FOR_REVIEWERS):
+    if row.state not in states_for(person):
         return f"this case is {row.state}; there is nothing to claim"
     if row.available_at > now:
         return "this case was decided a moment ago and can still be taken back; try again in half a minute"

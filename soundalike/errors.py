@@ -29,6 +29,7 @@ Callers catch by meaning, and each message says what was tried, on what, and wha
     │   ├── CaseTaken            somebody else holds the case, or the lease has lapsed
     │   ├── NotPermitted         this person's role does not allow it
     │   ├── DecisionRefused      incomplete, or not possible in the case's state
+    │   ├── DeskBusy             too many write at once: try again
     │   └── AuditBroken          the audit log was altered, or a part of it is missing
     └── JobFailed                the streaming job kept failing and was given up
 """
@@ -205,6 +206,12 @@ class DecisionRefused(ReviewError):
     """The decision is incomplete, or not possible in the state that the case is in."""
 
     reason = "decision_refused"
+
+
+class DeskBusy(ReviewError):
+    """Too many write at once, or the database can't be reached now: the same request may succeed later."""
+
+    reason = "desk_busy"
 
 
 class AuditBroken(ReviewError):
