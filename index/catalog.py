@@ -305,13 +305,16 @@ class Catalog:
         *,
         uploader: str,
         licences: Collection[str] = (),
+        distributor: str | None = None,
+        ai_tool: str | None = None,
         territory: str | None = None,
         at: datetime | None = None,
         known_at: datetime | None = None,
     ) -> tuple[Finding, ...]:
         """What each rightsholder of a track says to one use of it by one upload: never empty, by name.
 
-        licences: the references that the upload quotes. territory: ISO 3166-1 alpha-2; None for the world.
+        licences: the references that the upload quotes. distributor, ai_tool: who delivered and who made
+        it, where the upload service knows. territory: ISO 3166-1 alpha-2; None for the world.
         at: the instant of the use, by default now. known_at: by what was on record then, by default all.
         Raises UnknownTrack for an id that was never in the catalog.
         """
@@ -322,6 +325,8 @@ class Catalog:
                 Use(use),
                 uploader=uploader,
                 licences=licences,
+                distributor=distributor,
+                ai_tool=ai_tool,
                 territory=territory,
                 at=self._database.now() if at is None else at,
                 known_at=known_at,

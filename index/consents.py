@@ -210,6 +210,8 @@ def _to_term(row: Row[Any]) -> Term:
         territories=tuple(row.territories),
         licensee=row.licensee,
         reference=row.reference,
+        revenue_share=row.revenue_share,
+        share_terms=row.share_terms,
         recorded_at=row.recorded_at,
     )
 
@@ -227,6 +229,8 @@ def _to_row(term: Term, *, rightsholder_id: int) -> dict[str, object]:
         "territories": list(term.territories),
         "licensee": term.licensee,
         "reference": term.reference,
+        "revenue_share": term.revenue_share,
+        "share_terms": term.share_terms,
         "recorded_at": term.recorded_at,
     }
 

@@ -85,6 +85,14 @@ class Database:
             )
             yield Writing(connection, generation, at)
 
+    @contextmanager
+    def note(self) -> Iterator[Connection]:
+        """Keeps records beside the catalog (the ledger, sightings) in one transaction: no new generation."""
+        with _typed_errors(self.url, self._lock_wait_s), self._writer().begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text(f"SET LOCAL lock_timeout = '{round(self._lock_wait_s * 1000)}ms'"))
+            yield connection
+
     def _writer(self) -> Engine:
         return self._engine.execution_options(catalog_writer=True)
 
@@ -130,8 +138,8 @@ class Database:
         return describe(self.url)
 
 
-HEAD_REVISION = "0002"
-KNOWN_REVISIONS = ("0001", "0002")
+HEAD_REVISION = "0003"
+KNOWN_REVISIONS = ("0001", "0002", "0003")
 
 
 def describe(url: URL) -> str:

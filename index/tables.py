@@ -13,6 +13,7 @@ from decimal import Decimal
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     CheckConstraint,
     Column,
     Date,
@@ -172,6 +173,8 @@ terms = Table(
     Column("territories", JSON, nullable=False),
     Column("licensee", String(NAME_CHARACTERS)),
     Column("reference", String, nullable=False),
+    Column("revenue_share", ExactDecimal),
+    Column("share_terms", String, nullable=False, server_default=""),
     Column("recorded_at", UtcDateTime, nullable=False),
     CheckConstraint("decision IN ('allow', 'deny')", name="decision"),
     Index("ix_terms_look_up", "rightsholder_id", "use", "track_id"),
@@ -193,3 +196,84 @@ accounts = Table(
           sqlite_where=text("removed_at IS NULL"), postgresql_where=text("removed_at IS NULL")),
 )  # fmt: skip
 """Which uploader account speaks for which rightsholder."""
+
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("suppression_id", String(NAME_CHARACTERS), primary_key=True),
+    Column("track_id", String(NAME_CHARACTERS), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("start_s", Float),
+    Column("end_s", Float),
+    Column("reason", String, nullable=False),
+    Column("recorded_by", String(NAME_CHARACTERS), nullable=False),
+    Column("recorded_at", UtcDateTime, nullable=False),
+    Column("recorded_generation", Integer, nullable=False),
+    Column("ended_reason", String),
+    Column("ended_by", String(NAME_CHARACTERS)),
+    Column("ended_at", UtcDateTime),
+    Column("ended_generation", Integer),
+    CheckConstraint("kind IN ('suppressed', 'quarantined')", name="kind"),
+    Index("ix_suppressions_track_id", "track_id"),
+)
+"""References, or spans of them, that accuse nobody for a while; without a span, the whole reference."""
+
+sightings = Table(
+    "sightings",
+    metadata,
+    Column("track_id", String(NAME_CHARACTERS), primary_key=True),
+    Column("upload_id", String(NAME_CHARACTERS), primary_key=True),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Column("verdict", String(20), nullable=False),
+    Index("ix_sightings_look_up", "track_id", "seen_at"),
+    Index("ix_sightings_seen_at", "seen_at"),
+)
+"""Which upload was matched with which reference, lately. A count to watch, no history: old rows go."""
+
+applied_revisions = Table(
+    "applied_revisions",
+    metadata,
+    Column("track_id", String(NAME_CHARACTERS), primary_key=True),
+    Column("revision", BigInteger, primary_key=True, autoincrement=False),
+    Column("event_id", String(1000), nullable=False),
+    Column("change", String(20), nullable=False),
+    Column("recorded_at", UtcDateTime, nullable=False),
+)
+"""Which events of the `catalog` topic were applied; written in the transaction that applies them."""
+
+judgements = Table(
+    "judgements",
+    metadata,
+    Column("event_id", String(NAME_CHARACTERS), primary_key=True),
+    Column("upload_id", String(NAME_CHARACTERS), nullable=False),
+    Column("judged_at", UtcDateTime, nullable=False),
+    Column("verdict", String(20), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Index("ix_judgements_upload_id", "upload_id", "judged_at"),
+)
+"""The verdicts on uploads that were licensed at least once, from their first licence on."""
+
+attributions = Table(
+    "attributions",
+    metadata,
+    Column("event_id", String(NAME_CHARACTERS), primary_key=True),
+    Column("verdict_id", String(NAME_CHARACTERS), nullable=False),
+    Column("upload_id", String(NAME_CHARACTERS), nullable=False),
+    Column("judged_at", UtcDateTime, nullable=False),
+    Column("document", JSON, nullable=False),
+    Index("ix_attributions_verdict_id", "verdict_id"),
+    Index("ix_attributions_judged_at", "judged_at"),
+)
+"""The ledger: what each licensed verdict credits, as it was told on the topic `attributions`."""
+
+attribution_terms = Table(
+    "attribution_terms",
+    metadata,
+    Column("event_id", ForeignKey("attributions.event_id"), primary_key=True),
+    Column("track_id", String(NAME_CHARACTERS), primary_key=True),
+    Column("rightsholder", String(NAME_CHARACTERS), primary_key=True),
+    Column("term_id", String(NAME_CHARACTERS), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Index("ix_attribution_terms_term_id", "term_id"),
+)
+"""Which terms each attribution rests on, so that those that a change touches are found by look-up."""

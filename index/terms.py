@@ -22,6 +22,7 @@ import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
 
@@ -39,6 +40,18 @@ LICENCE_PREFIX = "licence:"
 Anybody can quote anything: such a term is open to all who know the reference, by its rightsholder's choice.
 A quoted reference can never pass for an account, because accounts carry no such prefix.
 """
+
+DISTRIBUTOR_PREFIX = "distributor:"
+AI_TOOL_PREFIX = "ai-tool:"
+"""Licensees that are no uploader account: who delivered the upload, and the machine that made it.
+
+Both are what the upload service vouches for (`Upload.distributor`, `Upload.ai_tool`).
+"""
+
+KIND_PREFIXES = (LICENCE_PREFIX, DISTRIBUTOR_PREFIX, AI_TOOL_PREFIX)
+
+LONGEST_SHARE_TERMS = 2000
+LONGEST_SHARE_CHARACTERS = 40
 
 
 class Use(StrEnum):
@@ -61,8 +74,10 @@ class Term:
     valid_from, valid_until: aware instants, the second exclusive and None for open-ended. A term that was
         withdrawn before it began has both the same: it never held.
     territories: ISO 3166-1 alpha-2; empty for the whole world.
-    licensee: an uploader account, distributor or AI tool, or `licence:REF`; None for anybody.
+    licensee: an uploader account, `distributor:NAME`, `ai-tool:NAME` or `licence:REF`; None for anybody.
     reference: the document that it comes from, for people.
+    revenue_share: the part of the upload's revenue that the licence asks for, 0 to 1; None: not agreed here.
+    share_terms: what else was agreed about payment, in words.
     """
 
     term_id: str
@@ -75,6 +90,8 @@ class Term:
     territories: tuple[str, ...] = ()
     licensee: str | None = None
     reference: str = ""
+    revenue_share: Decimal | None = None
+    share_terms: str = ""
     version: int = 1
     recorded_at: datetime | None = None
 
@@ -146,11 +163,17 @@ def newest_versions(terms: Iterable[Term], *, known_at: datetime | None = None) 
     return list(newest.values())
 
 
-def licensees_of(uploader: str, licences: Iterable[str]) -> frozenset[str]:
-    """Who an upload may be: its account, and the holder of each reference that it quotes."""
-    quoted = frozenset(f"{LICENCE_PREFIX}{reference}" for reference in licences)
-    # An account that is named like a quoted reference is not let through as one.
-    return quoted if uploader.startswith(LICENCE_PREFIX) else quoted | {uploader}
+def licensees_of(
+    uploader: str, licences: Iterable[str], *, distributor: str | None = None, ai_tool: str | None = None
+) -> frozenset[str]:
+    """Who an upload may be: its account, distributor, AI tool, and the holder of each reference it quotes."""
+    named = {f"{LICENCE_PREFIX}{reference}" for reference in licences}
+    if distributor is not None:
+        named.add(f"{DISTRIBUTOR_PREFIX}{distributor}")
+    if ai_tool is not None:
+        named.add(f"{AI_TOOL_PREFIX}{ai_tool}")
+    # An account that is named like one of the other kinds is not let through as one.
+    return frozenset(named if uploader.startswith(KIND_PREFIXES) else {*named, uploader})
 
 
 def check_term(term: Term) -> None:
@@ -172,6 +195,19 @@ def check_term(term: Term) -> None:
         )
     for territory in term.territories:
         check_territory(territory, what=f"term {term.term_id}")
+    if term.licensee in KIND_PREFIXES:
+        raise CatalogError(f"term {term.term_id}: the licensee {term.licensee!r} names nobody; add the name")
+    share = term.revenue_share
+    if share is not None and not (share.is_finite() and 0 <= share <= 1):
+        raise CatalogError(
+            f"term {term.term_id} asks for {share} of the revenue; write a part from 0 to 1, as 0.25"
+        )
+    if share is not None and len(f"{share:f}") > LONGEST_SHARE_CHARACTERS:
+        raise CatalogError(f"term {term.term_id}: {share} has more digits than can be kept; round it")
+    if len(term.share_terms) > LONGEST_SHARE_TERMS or "\0" in term.share_terms:
+        raise CatalogError(
+            f"term {term.term_id}: its share terms take {LONGEST_SHARE_TERMS} characters at most, and no NUL"
+        )
 
 
 def check_territory(code: str, *, what: str) -> None:

@@ -80,6 +80,8 @@ class Rights(Protocol):
         *,
         uploader: str,
         licences: Collection[str] = ...,
+        distributor: str | None = ...,
+        ai_tool: str | None = ...,
         territory: str | None = ...,
         at: datetime | None = ...,
     ) -> tuple[Finding, ...]: ...
@@ -285,7 +287,14 @@ def _ask(
     rights: Rights, track_id: str, *, use: Use, upload: Upload, at: datetime
 ) -> tuple[ConsentFinding, ...]:
     findings = rights.findings(
-        track_id, use, uploader=upload.uploader, licences=upload.licences, territory=upload.territory, at=at
+        track_id,
+        use,
+        uploader=upload.uploader,
+        licences=upload.licences,
+        distributor=upload.distributor,
+        ai_tool=upload.ai_tool,
+        territory=upload.territory,
+        at=at,
     )
     return tuple(
         ConsentFinding(

@@ -58,6 +58,12 @@ class Upload(Document):
     territory: str | None = Field(
         None, pattern="^[A-Z]{2}$", description="ISO 3166-1 alpha-2; null: worldwide"
     )
+    distributor: Identifier | None = Field(
+        None, description="who delivers it, as the upload service knows it; terms may be theirs"
+    )
+    ai_tool: Identifier | None = Field(
+        None, description="the machine that made it, as far as the upload service vouches for it"
+    )
 
 
 class Split(Document):
@@ -148,7 +154,10 @@ class CatalogTerm(Document):
     rightsholder: Identifier
     use: Literal["ai_derivative", "ai_training", "voice_likeness", "verbatim_use"]
     decision: Literal["allow", "deny"]
-    licensee: Identifier | None = Field(None, description="account it speaks of; null: anybody")
+    licensee: Identifier | None = Field(
+        None,
+        description="account it speaks of, or distributor:NAME, ai-tool:NAME, licence:REF; null: anybody",
+    )
     valid_from: Instant | None = Field(None, description="null: from the time of the event")
     valid_until: Instant | None = Field(None, description="exclusive; null: until further notice")
     territories: tuple[Annotated[str, Field(pattern="^[A-Z]{2}$")], ...] = Field(
@@ -156,6 +165,12 @@ class CatalogTerm(Document):
     )
     reference: str | None = Field(
         None, description="the contract behind it, in the rightsholder's own numbering"
+    )
+    revenue_share: DecimalShare | None = Field(
+        None, description="part of the upload's revenue that the licence asks for; null: not agreed here"
+    )
+    share_terms: str | None = Field(
+        None, max_length=2000, description="what else was agreed about payment, in words"
     )
 
 

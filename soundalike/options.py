@@ -105,6 +105,14 @@ Licences = Annotated[
         rich_help_panel=UPLOAD,
     ),
 ]
+Distributor = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Who delivers it, if not the account itself.", rich_help_panel=UPLOAD),
+]
+AiTool = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The machine that made it, if any.", rich_help_panel=UPLOAD),
+]
 Territory = Annotated[
     str | None,
     typer.Option(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import uuid
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from index.splits import SHARE_DECIMALS, format_share, parse_share
 from index.terms import Decision, Term, Use, clean_name
 from soundalike.commands.catalog_options import CatalogUrl, Data, open_catalog
 from soundalike.errors import SettingsError, UnknownTrack
@@ -44,8 +46,8 @@ def add_term(
         str | None,
         typer.Option(
             metavar="WHO",
-            help="Only this uploader account or AI tool, or licence:REF for whoever quotes REF on the"
-            " upload; default: anybody.",
+            help="Only this uploader account, or distributor:NAME, ai-tool:NAME, or licence:REF for whoever"
+            " quotes REF on the upload; default: anybody.",
         ),
     ] = None,
     territory: Annotated[
@@ -64,6 +66,13 @@ def add_term(
     ] = None,
     reference: Annotated[
         str, typer.Option(metavar="TEXT", help="The contract or letter it comes from.")
+    ] = "",
+    revenue_share: Annotated[
+        str | None,
+        typer.Option(metavar="SHARE", help="Part of the upload's revenue that it asks for, as 0.25 or 1/4."),
+    ] = None,
+    share_terms: Annotated[
+        str, typer.Option(metavar="TEXT", help="What else was agreed about payment.")
     ] = "",
     term_id: Annotated[
         str | None, typer.Option(metavar="ID", help="Its id; default: one is made.", show_default=False)
@@ -103,6 +112,8 @@ def add_term(
         territories=tuple(dict.fromkeys(territory or ())),
         licensee=None if licensee is None else clean_name(licensee),
         reference=reference,
+        revenue_share=None if revenue_share is None else _revenue_share(revenue_share),
+        share_terms=share_terms,
     )
     with open_catalog(data, catalog_url, create=True) as catalog:
         _warn_if_it_speaks_of_nothing(catalog, term)
@@ -252,7 +263,18 @@ def describe(term: Term) -> str:
         f"in {', '.join(term.territories) or 'the world'}",
         f"from {term.valid_from:%Y-%m-%d %H:%M}{until} UTC",
     ]
-    return " ".join(parts) + (f" ({term.reference})" if term.reference else "")
+    if term.revenue_share is not None:
+        parts.append(f"for {format_share(term.revenue_share)} of the revenue")
+    notes = [text for text in (term.share_terms, term.reference) if text]
+    return " ".join(parts) + (f" ({'; '.join(notes)})" if notes else "")
+
+
+def _revenue_share(text: str) -> Decimal:
+    """`0.25` or `1/4`; a fraction without a short decimal is rounded to 12 places."""
+    exact = parse_share(text)
+    return (Decimal(exact.numerator) / Decimal(exact.denominator)).quantize(
+        Decimal(1).scaleb(-SHARE_DECIMALS)
+    )
 
 
 def _warn_if_it_speaks_of_nothing(catalog: Catalog, term: Term) -> None:
@@ -286,5 +308,7 @@ def _document(term: Term) -> dict[str, object]:
         "territories": list(term.territories),
         "licensee": term.licensee,
         "reference": term.reference,
+        "revenue_share": None if term.revenue_share is None else format_share(term.revenue_share),
+        "share_terms": term.share_terms,
         "recorded_at": None if term.recorded_at is None else term.recorded_at.isoformat(),
     }

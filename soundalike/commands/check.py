@@ -35,6 +35,8 @@ def check(
     min_matched_s: options.MinMatchedS = None,
     uploader: options.Uploader = None,
     licence: options.Licences = None,
+    distributor: options.Distributor = None,
+    ai_tool: options.AiTool = None,
     territory: options.Territory = None,
     ai_vocals: options.AiVocals = None,
     ai_instruments: options.AiInstruments = None,
@@ -69,6 +71,8 @@ def check(
     statement = {
         "uploader": uploader or LOCAL_UPLOADER,
         "licences": tuple(licence or ()),
+        "distributor": distributor,
+        "ai_tool": ai_tool,
         "territory": territory,
         "ai_disclosure": AiDisclosure(
             vocals=ai_vocals, instruments=ai_instruments, post_production=ai_post_production

@@ -36,6 +36,8 @@ def publish(
     title: Annotated[str | None, typer.Option(help="Claimed title.", rich_help_panel=options.UPLOAD)] = None,
     isrc: Annotated[str | None, typer.Option(help="Claimed ISRC.", rich_help_panel=options.UPLOAD)] = None,
     licence: options.Licences = None,
+    distributor: options.Distributor = None,
+    ai_tool: options.AiTool = None,
     territory: options.Territory = None,
     ai_vocals: options.AiVocals = None,
     ai_instruments: options.AiInstruments = None,
@@ -73,6 +75,8 @@ def publish(
                 vocals=ai_vocals, instruments=ai_instruments, post_production=ai_post_production
             ),
             licences=tuple(licence or ()),
+            distributor=distributor,
+            ai_tool=ai_tool,
             territory=territory,
         )
         for name in where

@@ -230,3 +230,31 @@ def test_terms_may_come_before_their_track(catalog: Catalog, make_track: Any, ti
     catalog.add(make_track("later"), tiny_print(2), model_sha256=MODEL, rights=(right,))
     (finding,) = catalog.findings("later", Use.AI_DERIVATIVE, uploader="x")
     assert (finding.decision, finding.term_id, finding.version) == (Decision.ALLOW, "t1", 1)
+
+
+def test_share_terms_are_kept_exactly_and_by_version(catalog: Catalog) -> None:
+    asked = term("t", revenue_share=Decimal("0.175"), share_terms="paid quarterly", reference="contract 17")
+    catalog.record_terms([asked])
+    catalog.record_terms([replace(asked, revenue_share=Decimal("0.2"), share_terms="")], supersede=True)
+    first, second = catalog.terms(history=True)
+    assert (first.revenue_share, first.share_terms, first.reference) == (
+        Decimal("0.175"),
+        "paid quarterly",
+        "contract 17",
+    )
+    assert (second.version, second.revenue_share, second.share_terms) == (2, Decimal("0.2"), "")
+
+
+def test_an_ai_tool_and_a_distributor_are_asked_for_by_name(catalog: Catalog) -> None:
+    catalog.record_terms(
+        [term("a", licensee="ai-tool:Loom"), term("b", holder="Verlag", licensee="distributor:Cargo")]
+    )
+
+    def said(**who: str) -> list[str]:
+        found = catalog.findings("alp", Use.AI_DERIVATIVE, uploader="me", at=START, **who)
+        return [finding.decision.value for finding in found]
+
+    assert said() == ["deny", "deny"]
+    assert said(ai_tool="Loom") == ["allow", "deny"]
+    assert said(ai_tool="Loom", distributor="Cargo") == ["allow", "allow"]
+    assert said(ai_tool="Cargo", distributor="Loom") == ["deny", "deny"]

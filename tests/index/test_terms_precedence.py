@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,25 @@ def test_a_quoted_reference_never_passes_for_an_account() -> None:
     )
 
 
+def test_distributors_and_ai_tools_are_licensees_of_their_own_kind() -> None:
+    whole = licensees_of("me", ["L1"], distributor="Cargo", ai_tool="Loom")
+    assert whole == {"me", "licence:L1", "distributor:Cargo", "ai-tool:Loom"}
+    for licensee, named in (
+        ("distributor:Cargo", {"distributor": "Cargo"}),
+        ("ai-tool:Loom", {"ai_tool": "Loom"}),
+    ):
+        allowing = term("t", licensee=licensee)
+        asked = licensees_of("me", [], **named)
+        assert decide([allowing], **CASE | {"licensees": asked}).decision is Decision.ALLOW
+        # Neither an account nor another kind that carries the same name is let through.
+        for posing in (
+            licensees_of(licensee, []),
+            licensees_of("me", [licensee]),
+            licensees_of("Cargo", ["Loom"]),
+        ):
+            assert decide([allowing], **CASE | {"licensees": posing}) == SILENCE
+
+
 def table_rows() -> list[tuple[str, ...]]:
     rows = re.findall(r"^\| (\d+ \|.*)\|$", DOCUMENT.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return [tuple(cell.strip() for cell in row.split("|")) for row in rows]
@@ -236,6 +256,12 @@ def test_the_document_has_a_table() -> None:
         ({"licensee": " padded"}, "the licensee of term"),
         ({"track_id": "x" * 201}, "the track id of term"),
         ({"valid_from": datetime(2026, 1, 1)}, "no time zone"),
+        ({"licensee": "ai-tool:"}, "names nobody"),
+        ({"revenue_share": Decimal("1.01")}, "asks for 1.01 of the revenue"),
+        ({"revenue_share": Decimal("-0.1")}, "a part from 0 to 1"),
+        ({"revenue_share": Decimal("NaN")}, "a part from 0 to 1"),
+        ({"revenue_share": Decimal("1e-50")}, "more digits than can be kept"),
+        ({"share_terms": "x" * 2001}, "2000 characters at most"),
     ],
 )
 def test_terms_that_cannot_be_meant_are_refused(change: dict[str, Any], message: str) -> None:

@@ -282,6 +282,7 @@ def test_terms_are_recorded_superseded_withdrawn_and_listed(run: Any, ear: Ear, 
         "terms", "add", "--rightsholder", "Firn", "--use", "ai_derivative", "--allow", "--term-id", "t1",
         "--track", "one", "--licensee", "studio-x", "--territory", "DE", "--territory", "FR",
         "--from", "2026-01-01", "--until", "2026-12-31", "--reference", "contract 17",
+        "--revenue-share", "1/4", "--share-terms", "paid quarterly",
     )  # fmt: skip
     assert (ran.exit_code, ran.stderr) == (0, "")
     (term,) = run("terms", "list", "--json").documents
@@ -292,6 +293,7 @@ def test_terms_are_recorded_superseded_withdrawn_and_listed(run: Any, ear: Ear, 
         "decision": "allow", "valid_from": "2026-01-01T00:00:00+00:00",
         "valid_until": "2027-01-01T00:00:00+00:00", "territories": ["DE", "FR"],
         "licensee": "studio-x", "reference": "contract 17",
+        "revenue_share": "0.25", "share_terms": "paid quarterly",
     }  # fmt: skip
     again = ("terms", "add", "--rightsholder", "Firn", "--use", "ai_derivative", "--deny", "--term-id", "t1")
     assert "there is a term t1 already" in str(run(*again).error)
