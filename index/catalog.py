@@ -29,6 +29,8 @@ from index.database import LOCK_WAIT_S, Clock, Database, parse_url, sqlite_url, 
 from index.findings import Finding, find, owns
 from index.prints import Print, PrintStore
 from index.recordings import Manifest, PrintFile
+from index.suppression import Suppression
+from index.suppressions import Suppressions
 from index.terms import Term, Use, newest_versions
 from index.tracks import Right, Track, check_rights, check_track
 from soundalike.errors import CatalogError, DuplicateTrack, UnknownTrack
@@ -59,6 +61,7 @@ class Catalog:
     def __init__(self, database: Database, store: PrintStore) -> None:
         self._database = database
         self._prints = store
+        self.suppressions = Suppressions(database)
 
     @classmethod
     def open(
@@ -224,6 +227,10 @@ class Catalog:
                 connection, audio_sha256=audio_sha256, model_sha256=model_sha256
             )
         return checksum is not None and self._prints.is_intact(audio_sha256=audio_sha256, checksum=checksum)
+
+    def suppressions_of(self, track_ids: Collection[str]) -> tuple[Suppression, ...]:
+        """The references, or spans of them, among these tracks that accuse nobody now."""
+        return self.suppressions.of(track_ids)
 
     # Rights
 

@@ -14,6 +14,7 @@ from decimal import Decimal
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Date,
@@ -224,11 +225,15 @@ sightings = Table(
     Column("track_id", String(NAME_CHARACTERS), primary_key=True),
     Column("upload_id", String(NAME_CHARACTERS), primary_key=True),
     Column("seen_at", UtcDateTime, nullable=False),
-    Column("verdict", String(20), nullable=False),
+    Column("audio_sha256", String(SHA256_CHARACTERS), nullable=False),
+    Column("accuses", Boolean, nullable=False),
     Index("ix_sightings_look_up", "track_id", "seen_at"),
     Index("ix_sightings_seen_at", "seen_at"),
 )
-"""Which upload was matched with which reference, lately. A count to watch, no history: old rows go."""
+"""Which upload was matched with which reference, lately. A count to watch, no history: old rows go.
+
+accuses: it was flagged for that match; else the match was set aside, because the reference is suppressed.
+"""
 
 applied_revisions = Table(
     "applied_revisions",

@@ -225,8 +225,7 @@ def check_name(text: str, *, what: str) -> None:
     Names are compared character by character, so only one way of writing each is let in: Unicode's NFC.
     `clean_name` makes it.
     """
-    shown = not any(unicodedata.category(character) in UNSHOWN for character in text)
-    if not text or text != text.strip() or len(text) > NAME_CHARACTERS or not shown:
+    if not text or text != text.strip() or len(text) > NAME_CHARACTERS or not is_shown(text):
         raise CatalogError(
             f"{what} is {text!r}; it takes 1 to {NAME_CHARACTERS} characters, no control characters,"
             " and no spaces at the ends"
@@ -235,6 +234,11 @@ def check_name(text: str, *, what: str) -> None:
         raise CatalogError(
             f"{what} is {text!r}, which is not in Unicode's composed form; normalise it to NFC"
         )
+
+
+def is_shown(text: str) -> bool:
+    """Whether it can be shown as one line: no control characters, no halves of characters."""
+    return not any(unicodedata.category(character) in UNSHOWN for character in text)
 
 
 def clean_name(text: str) -> str:

@@ -20,6 +20,7 @@ from classifiers.fingerprint import QueryPrint
 from index.catalog import Finding
 from index.matcher import SegmentMatch
 from index.splits import format_share
+from index.suppression import Suppression
 from index.tracks import Right, Track
 from pipeline.decode import DecodedAudio, DecodeLimits, decode
 from pipeline.events import AiDisclosure, Attribution, Split, Upload
@@ -37,6 +38,7 @@ from pipeline.evidence import (
 from pipeline.fetch import FetchPolicy, fetch
 from pipeline.loudness import integrated_lufs
 from pipeline.policy import Case, Policy, Use, counted, judge, use_of
+from pipeline.setting_aside import set_aside
 from pipeline.uri_rules import redact
 from soundalike.errors import AudioError
 
@@ -87,6 +89,8 @@ class Rights(Protocol):
     ) -> tuple[Finding, ...]: ...
 
     def is_own_upload(self, track_id: str, uploader: str) -> bool: ...
+
+    def suppressions_of(self, track_ids: Collection[str]) -> tuple[Suppression, ...]: ...
 
     def rights_of(self, track_id: str) -> tuple[Right, ...]: ...
 
@@ -215,15 +219,25 @@ def conclude(
 ) -> Conclusion:
     """Ask the rightsholders' terms as of `at`, judge, and write the record."""
     policy = equipment.policy
+    rights = equipment.rights
+    matches, aside = set_aside(matches, rights.suppressions_of({match.track_id for match in matches}))
     matches = counted(matches, policy=policy)
+    suppressed = tuple(one for one in aside if one.false_positive_rate <= policy.max_false_positive_rate)
     use = use_of(upload.ai_disclosure, ai, policy=policy)
     tracks = tuple(dict.fromkeys(match.track_id for match in matches))
-    rights = equipment.rights
     consent = tuple(
         finding for track in tracks for finding in _ask(rights, track, use=use, upload=upload, at=at)
     )
     own = frozenset(track for track in tracks if rights.is_own_upload(track, upload.uploader))
-    case = Case(upload=upload, matches=matches, ai=ai, consent=consent, own_tracks=own, policy=policy)
+    case = Case(
+        upload=upload,
+        matches=matches,
+        ai=ai,
+        consent=consent,
+        own_tracks=own,
+        suppressed=suppressed,
+        policy=policy,
+    )
     evidence = _record(case, facts, index=index, models=equipment.models)
     if evidence.verdict is not Verdict.LICENSED:
         return Conclusion(evidence, ())
@@ -275,6 +289,7 @@ def _record(case: Case, facts: AudioFacts, *, index: IndexRef, models: tuple[Mod
         reason=judgement.reason,
         audio=facts,
         matches=case.matches,
+        suppressed=case.suppressed,
         ai=case.ai,
         consent=case.consent,
         policy=case.policy.reference(),

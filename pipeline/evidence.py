@@ -63,6 +63,16 @@ class Match(Document):
     )
 
 
+class SuppressedMatch(Match):
+    """A match that accuses nobody, because the reference, or the span of it, was taken out: and why."""
+
+    suppression_id: str
+    suppression_kind: Literal["suppressed", "quarantined"] = Field(
+        description="suppressed: by a person; quarantined: by the machine, until a person has looked"
+    )
+    suppression_reason: str
+
+
 class Segment(Document):
     start_s: Seconds
     end_s: Seconds
@@ -133,6 +143,9 @@ class Evidence(Document):
     reason: str = Field(description="one sentence for a person")
     audio: AudioFacts
     matches: tuple[Match, ...] = ()
+    suppressed: tuple[SuppressedMatch, ...] = Field(
+        (), description="whole matches that were set aside; what is left of them is in `matches`"
+    )
     ai: AiAssessment = AiAssessment()
     consent: tuple[ConsentFinding, ...] = ()
     policy: PolicyRef

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Literal
 
 from pipeline.events import AiDisclosure, Upload
-from pipeline.evidence import AiAssessment, ConsentFinding, Match, PolicyRef, Verdict
+from pipeline.evidence import AiAssessment, ConsentFinding, Match, PolicyRef, SuppressedMatch, Verdict
 from soundalike.errors import AudioError
 
 Use = Literal["ai_derivative", "verbatim_use"]
@@ -57,6 +57,7 @@ class Case:
     matches: only those that count (`counted`).
     consent: findings for the counted tracks and this upload's use (`use_of`).
     own_tracks: ids of the matched tracks for all of whose rightsholders the uploader speaks.
+    suppressed: matches that would have counted but were set aside; no rule accuses on them.
     undecodable: why there is nothing to judge, or None.
     """
 
@@ -65,6 +66,7 @@ class Case:
     ai: AiAssessment = field(default_factory=AiAssessment)
     consent: tuple[ConsentFinding, ...] = ()
     own_tracks: frozenset[str] = frozenset()
+    suppressed: tuple[SuppressedMatch, ...] = ()
     undecodable: AudioError | None = None
     policy: Policy = field(default_factory=Policy)
 
@@ -202,6 +204,15 @@ def ai_undisclosed(case: Case) -> Judgement | None:
 
 def no_match(case: Case) -> Judgement | None:
     """Nothing of the catalog was recognised."""
+    if case.suppressed:
+        aside = case.suppressed[0]
+        by = "is quarantined" if aside.suppression_kind == "quarantined" else "is suppressed"
+        return Judgement(
+            Verdict.CLEAR,
+            "no_match",
+            f"No licensed recording was found in it; a match with “{aside.title}” ({aside.track_id}) was set"
+            f" aside, because the reference {by}: {aside.suppression_reason}.",
+        )
     return Judgement(Verdict.CLEAR, "no_match", "No licensed recording was found in it.")
 
 

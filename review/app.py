@@ -27,7 +27,6 @@ from soundalike.errors import (
     DecisionRefused,
     DeskBusy,
     NotPermitted,
-    ProviderUnavailable,
     ReviewError,
     SoundalikeError,
     UnknownCase,
@@ -43,7 +42,6 @@ _STATUS: tuple[tuple[type[SoundalikeError], HTTPStatus], ...] = (
     (CaseTaken, HTTPStatus.CONFLICT),
     (NotPermitted, HTTPStatus.FORBIDDEN),
     (DecisionRefused, HTTPStatus.UNPROCESSABLE_ENTITY),
-    (ProviderUnavailable, HTTPStatus.BAD_GATEWAY),
     (DeskBusy, HTTPStatus.SERVICE_UNAVAILABLE),
     (AuditBroken, HTTPStatus.INTERNAL_SERVER_ERROR),
     (ReviewError, HTTPStatus.BAD_REQUEST),
@@ -99,7 +97,7 @@ def create_app(desk: Desk) -> FastAPI:
     if desk.oidc is not None:
         from review.oidc import add_oidc  # noqa: PLC0415 -- authlib only where it is used
 
-        add_oidc(app, desk, desk.oidc)
+        add_oidc(app, desk, desk.oidc, key=secrets.token_urlsafe(32))
     app.add_exception_handler(SoundalikeError, _on_error)
     app.add_exception_handler(NotSignedIn, _on_stranger)
     app.add_exception_handler(HTTPException, _on_http)

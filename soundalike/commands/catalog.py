@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from soundalike.commands.catalog_options import CatalogUrl, Data, open_catalog
+from soundalike.commands.catalog_suppress import quarantine, suppress
 from soundalike.commands.catalog_terms import account, terms
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ app = typer.Typer(
 )
 app.add_typer(terms, name="terms")
 app.add_typer(account, name="account")
+app.add_typer(suppress, name="suppress")
+app.add_typer(quarantine, name="quarantine")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON Lines, one document per entry.")]
 

@@ -38,7 +38,8 @@ def upgrade() -> None:
         sa.Column("track_id", sa.String(length=200), nullable=False),
         sa.Column("upload_id", sa.String(length=200), nullable=False),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("verdict", sa.String(length=20), nullable=False),
+        sa.Column("audio_sha256", sa.String(length=64), nullable=False),
+        sa.Column("accuses", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("track_id", "upload_id", name=op.f("pk_sightings")),
     )
     op.create_index("ix_sightings_look_up", "sightings", ["track_id", "seen_at"], unique=False)
