@@ -80,6 +80,23 @@ def set_role(connection: Connection, user_id: str, role: Role, *, now: datetime,
     append(connection, at=now, actor=actor, action="user.role", subject=user_id, detail={"role": role})
 
 
+def follow_provider(
+    connection: Connection, user_id: str, role: Role, *, rightsholder: str | None, now: datetime
+) -> None:
+    """The identity provider gave this person another role or rightsholder. Raises ReviewError."""
+    if (role is Role.RIGHTS_OPS) != (rightsholder is not None):
+        raise ReviewError("a rights_ops role comes with a rightsholder, and no other does")
+    _change(connection, user_id, role=role, rightsholder=rightsholder)
+    append(connection, at=now, actor="oidc", action="user.role", subject=user_id,
+           detail={"role": role, "rightsholder": rightsholder})  # fmt: skip
+
+
+def end_sessions(connection: Connection, user_id: str, *, now: datetime, actor: str) -> None:
+    """Sign the user out everywhere. Raises ReviewError."""
+    _change(connection, user_id, session_epoch=users.c.session_epoch + 1)
+    append(connection, at=now, actor=actor, action="user.signed_out", subject=user_id)
+
+
 def disable(connection: Connection, user_id: str, *, now: datetime, actor: str) -> None:
     """Ends all sessions of the user, and lets nobody in again. Raises ReviewError."""
     _change(connection, user_id, disabled_at=now, session_epoch=users.c.session_epoch + 1)

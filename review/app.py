@@ -27,6 +27,7 @@ from soundalike.errors import (
     DecisionRefused,
     DeskBusy,
     NotPermitted,
+    ProviderUnavailable,
     ReviewError,
     SoundalikeError,
     UnknownCase,
@@ -42,6 +43,7 @@ _STATUS: tuple[tuple[type[SoundalikeError], HTTPStatus], ...] = (
     (CaseTaken, HTTPStatus.CONFLICT),
     (NotPermitted, HTTPStatus.FORBIDDEN),
     (DecisionRefused, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (ProviderUnavailable, HTTPStatus.BAD_GATEWAY),
     (DeskBusy, HTTPStatus.SERVICE_UNAVAILABLE),
     (AuditBroken, HTTPStatus.INTERNAL_SERVER_ERROR),
     (ReviewError, HTTPStatus.BAD_REQUEST),
@@ -97,7 +99,7 @@ def create_app(desk: Desk) -> FastAPI:
     if desk.oidc is not None:
         from review.oidc import add_oidc  # noqa: PLC0415 -- authlib only where it is used
 
-        add_oidc(app, desk, desk.oidc, key=secrets.token_urlsafe(32))
+        add_oidc(app, desk, desk.oidc)
     app.add_exception_handler(SoundalikeError, _on_error)
     app.add_exception_handler(NotSignedIn, _on_stranger)
     app.add_exception_handler(HTTPException, _on_http)

@@ -69,6 +69,10 @@ class Signer:
         expected = self._mac("media", sha256, str(expires))
         return now.timestamp() < expires and hmac.compare_digest(expected.encode(), signature.encode())
 
+    def key_for(self, purpose: str) -> str:
+        """A key of its own for another library; it tells nothing about this one."""
+        return self._mac("key", purpose)
+
     def _mac(self, purpose: str, *parts: str) -> str:
         text = "\0".join((purpose, *parts))
         return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()

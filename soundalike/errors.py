@@ -30,6 +30,7 @@ Callers catch by meaning, and each message says what was tried, on what, and wha
     │   ├── NotPermitted         this person's role does not allow it
     │   ├── DecisionRefused      incomplete, or not possible in the case's state
     │   ├── DeskBusy             too many write at once: try again
+    │   ├── ProviderUnavailable  the identity provider did not answer: sign-in has to wait
     │   └── AuditBroken          the audit log was altered, or a part of it is missing
     └── JobFailed                the streaming job kept failing and was given up
 """
@@ -212,6 +213,12 @@ class DeskBusy(ReviewError):
     """Too many write at once, or the database can't be reached now: the same request may succeed later."""
 
     reason = "desk_busy"
+
+
+class ProviderUnavailable(ReviewError):
+    """The OpenID Connect provider did not answer, or not as one."""
+
+    reason = "provider_unavailable"
 
 
 class AuditBroken(ReviewError):

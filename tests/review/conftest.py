@@ -6,15 +6,18 @@ import json
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import numpy as np
 import pytest
 import soundfile
@@ -34,7 +37,7 @@ from review.accounts import add_token, add_user
 from review.app import create_app
 from review.assets_build import VENDOR, assets_are_built, build_assets
 from review.database import Database, sqlite_url
-from review.desk import Desk
+from review.desk import Desk, OidcSettings
 from review.intake import case_id_of, intake_step, read_flag, references_of, take_flag, take_upload
 from review.media import prepare_next
 from review.media_store import MediaStore
@@ -219,6 +222,44 @@ def with_policy(bench: Bench) -> Callable[..., Bench]:
     return change
 
 
+# Single sign-on
+
+OIDC_CLIENT = ("desk", "a secret of the desk and the provider")
+
+
+@contextmanager
+def identity_provider(redirect_uri: str) -> Iterator[str]:
+    """A real OpenID Connect provider in a process of its own; yields its issuer."""
+    program = Path(__file__).with_name("oidc_provider.py")
+    with subprocess.Popen(
+        [sys.executable, str(program), *OIDC_CLIENT, redirect_uri],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdin is not None and process.stdout is not None
+        issuer = process.stdout.readline().strip()
+        assert issuer.startswith("http://localhost:"), "the provider did not start"
+        deadline_s = time.monotonic() + 30
+        while True:
+            try:
+                httpx2.get(f"{issuer}/keys", timeout=5)
+                break
+            except httpx2.TransportError:
+                assert time.monotonic() < deadline_s, "the provider did not answer"
+                time.sleep(0.05)
+        try:
+            yield issuer
+        finally:
+            process.stdin.close()  # it ends with us, however we end
+            process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def provider_for_desk_test() -> Iterator[OidcSettings]:
+    """For desks that tests reach as http://desk.test."""
+    with identity_provider("http://desk.test/oidc/callback") as issuer:
+        yield OidcSettings(issuer=issuer, client_id=OIDC_CLIENT[0], client_secret=OIDC_CLIENT[1])
+
+
 # A real server, for browsers
 
 
@@ -286,8 +327,18 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def running(folder: Path, people: Path, music: Path, **policy: Any) -> Iterator[Live]:
-    """Serve a desk on a free loopback port, with all workers, until the end of the `with`."""
+def running(
+    folder: Path,
+    people: Path,
+    music: Path,
+    *,
+    oidc: Callable[[str], OidcSettings] | None = None,
+    **policy: Any,
+) -> Iterator[Live]:
+    """Serve a desk on a free loopback port, with all workers, until the end of the `with`.
+
+    oidc: makes the settings of single sign-on from the desk's address.
+    """
     shutil.copyfile(people, folder / "desk.sqlite")
     database = Database(sqlite_url(folder / "desk.sqlite"))
     spool = SpoolLog(folder / "spool")
@@ -318,7 +369,7 @@ def running(folder: Path, people: Path, music: Path, **policy: Any) -> Iterator[
         desk = Desk(
             database=database, store=store, references=references, signer=Signer(b"k" * 32), policy=chosen,
             public_url=url, workers=tuple(Worker(name, step, database, now) for name, step in steps.items()),
-            login_limit=RateLimit(attempts=1000, window_s=60.0),
+            login_limit=RateLimit(attempts=1000, window_s=60.0), oidc=None if oidc is None else oidc(url),
         )  # fmt: skip
         server = uvicorn.Server(uvicorn.Config(create_app(desk), log_level="warning", access_log=False))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
@@ -342,6 +393,19 @@ def running(folder: Path, people: Path, music: Path, **policy: Any) -> Iterator[
 def live(tmp_path: Path, people_database: Path, music: Path, assets: None) -> Iterator[Live]:
     with running(tmp_path, people_database, music) as server:
         yield server
+
+
+@pytest.fixture
+def live_with_oidc(tmp_path: Path, people_database: Path, music: Path, assets: None) -> Iterator[Live]:
+    """A desk whose people sign in at an identity provider."""
+    with ExitStack() as stack:
+
+        def provider_at(url: str) -> OidcSettings:
+            issuer = stack.enter_context(identity_provider(f"{url}/oidc/callback"))
+            return OidcSettings(issuer=issuer, client_id=OIDC_CLIENT[0], client_secret=OIDC_CLIENT[1])
+
+        with running(tmp_path, people_database, music, oidc=provider_at) as server:
+            yield server
 
 
 @pytest.fixture

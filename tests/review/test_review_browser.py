@@ -197,6 +197,33 @@ def test_two_reviewers_and_a_lapsed_lease(live_with: Any, reviewer: Any) -> None
             assert [event["data"]["decided_by"] for event in events] == ["ben"]
 
 
+def test_sign_in_at_the_identity_provider(live_with_oidc: Any, chromium: Browser) -> None:
+    """The provider is another site: the session has to survive the way back all the same."""
+    context = chromium.new_context(viewport=DESKTOP)
+    context.set_default_timeout(WAIT_MS)
+    page = context.new_page()
+    page.goto(f"{live_with_oidc.url}/queue")
+    page.wait_for_url("**/login")
+    shot(page, "login-with-provider")
+    page.get_by_role("link", name="Sign in with your organisation").click()
+    page.get_by_label("Who are you?").fill("olga:lead")
+    page.get_by_role("button", name="Continue").click()
+    page.wait_for_url("**/queue")
+    expect(page.get_by_text("Olga lead")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("Olga lead")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url("**/login")
+    page.goto(f"{live_with_oidc.url}/queue")
+    page.wait_for_url("**/login")
+    page.get_by_role("link", name="Sign in with your organisation").click()
+    page.get_by_label("Who are you?").fill("olga::")
+    page.get_by_role("button", name="Continue").click()
+    expect(page.get_by_text("none of the desk's roles")).to_be_visible()
+    shot(page, "provider-no-role")
+    context.close()
+
+
 HOSTILE = '<img src=x onerror="document.title=1"> שיר חדש 🎵 \u202eevil'
 
 

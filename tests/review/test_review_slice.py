@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
+import httpx2
 
 from pipeline.events import parse_event
 
@@ -14,7 +14,7 @@ def test_flag_to_decision(live: Any) -> None:
     audio = {"uri": (song / "quick.flac").as_uri(), "duration_s": 30.0, "loudness_lufs": -24.0}
     live.publish("uploads", live.upload_bytes("up-1", uri=audio["uri"], title="Desert (sped up)"))
     live.publish("flags", live.flag_bytes("up-1", audio=audio))
-    with httpx.Client(base_url=f"{live.url}/api/v1", timeout=60) as client:
+    with httpx2.Client(base_url=f"{live.url}/api/v1", timeout=60) as client:
         me = client.post("/session", json={"user_id": "ann", "password": live.password}).json()
         client.headers["x-csrf-token"] = me["csrf"]
         lease = live.wait_for(lambda: client.post("/cases/next", json={}).json())
