@@ -2,6 +2,7 @@
 
     DATA/catalog.sqlite           tables (or a PostgreSQL by URL): index/tables.py
     DATA/prints/*.safetensors     reference prints: index/prints.py
+    DATA/shards/MODEL/*           what readers map: made from both, and made anew from both if lost
 
 Promises
 - A method that returns has made its change durable; one that raises has changed nothing. A writer killed
@@ -23,7 +24,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from numpy.typing import NDArray
 
-from index import consents, recordings
+from index import changelog, consents, recordings
+from index.changelog import Delta, Entry
 from index.consents import Account
 from index.database import LOCK_WAIT_S, Clock, Database, parse_url, sqlite_url, utc_now
 from index.findings import Finding, find, owns
@@ -42,6 +44,7 @@ __all__ = ["Added", "Catalog", "Finding", "Manifest"]
 
 DATABASE_FILE = "catalog.sqlite"
 PRINTS_FOLDER = "prints"
+SHARDS_FOLDER = "shards"
 
 P = TypeVar("P")
 Decode = Callable[[dict[str, NDArray[Any]]], P]
@@ -58,7 +61,8 @@ class Added:
 class Catalog:
     """The catalog of one data folder. Threads may share it; a forked process opens its own."""
 
-    def __init__(self, database: Database, store: PrintStore) -> None:
+    def __init__(self, database: Database, store: PrintStore, *, data_dir: Path) -> None:
+        self.data_dir = data_dir
         self._database = database
         self._prints = store
         self.suppressions = Suppressions(database)
@@ -97,7 +101,7 @@ class Catalog:
         except BaseException:
             database.close()
             raise
-        return cls(database, store)
+        return cls(database, store, data_dir=Path(data_dir))
 
     def close(self) -> None:
         self._database.close()
@@ -182,6 +186,14 @@ class Catalog:
             raise UnknownTrack(recordings.unknown(track_id))
         return recordings.to_track(row)
 
+    def track_at(self, track_id: str, generation: int) -> Track:
+        """The track that had this id in a past generation. Raises UnknownTrack."""
+        with self._database.read() as connection:
+            row = recordings.row_at(connection, track_id, generation=generation)
+        if row is None:
+            raise UnknownTrack(f"generation {generation} of the catalog held no track {track_id!r}")
+        return recordings.to_track(row)
+
     def find(self, track_id: str) -> Track | None:
         with self._database.read() as connection:
             row = recordings.live_row(connection, track_id)
@@ -231,6 +243,39 @@ class Catalog:
     def suppressions_of(self, track_ids: Collection[str]) -> tuple[Suppression, ...]:
         """The references, or spans of them, among these tracks that accuse nobody now."""
         return self.suppressions.of(track_ids)
+
+    # What readers replay
+
+    def shards_folder(self, model_sha256: str) -> Path:
+        """Where the shards of one model's prints lie, and their manifests (index/publisher.py)."""
+        return self.data_dir / SHARDS_FOLDER / model_sha256[:16]
+
+    def delta(self, *, since: int, model_sha256: str) -> Delta:
+        """What changed after generation `since`."""
+        with self._database.read() as connection:
+            return changelog.delta(connection, since=since, model_sha256=model_sha256)
+
+    def anchor(self, generation: int) -> str:
+        """A mark of the change that made `generation`; "" if none did."""
+        with self._database.read() as connection:
+            return changelog.anchor(connection, generation)
+
+    def entries_at(self, generation: int, *, model_sha256: str) -> tuple[Entry, ...]:
+        """All that could be recognised in a past generation."""
+        with self._database.read() as connection:
+            return changelog.entries_at(connection, generation, model_sha256=model_sha256)
+
+    def unheard(self, *, model_sha256: str) -> tuple[int, str | None]:
+        """How many live tracks the model has no print of, and the id of one of them."""
+        with self._database.read() as connection:
+            return changelog.unheard(connection, model_sha256=model_sha256)
+
+    def read_print(self, entry: Entry) -> ReferencePrint:
+        """Raises CatalogDamaged."""
+        from classifiers.fingerprint import ReferencePrint  # noqa: PLC0415 -- brings torch
+
+        arrays = self._prints.read(audio_sha256=entry.audio_sha256, checksum=entry.checksum)
+        return ReferencePrint.from_arrays(arrays)
 
     # Rights
 

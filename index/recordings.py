@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, select
 
 from index.consents import rightsholder_ids
 from index.database import Writing
@@ -101,15 +101,26 @@ def row_known_at(connection: Connection, track_id: str, *, known_at: datetime | 
     return row
 
 
+def row_at(connection: Connection, track_id: str, *, generation: int) -> Row[Any] | None:
+    """The row that had the id in a generation."""
+    return connection.execute(
+        select(tracks).where(tracks.c.track_id == track_id, *alive_in(generation))
+    ).one_or_none()
+
+
 def live_tracks(connection: Connection, *, at_generation: int | None = None) -> Iterator[Track]:
     """Those of now, or those that a verdict of an earlier generation was judged against; oldest first."""
     query: Select[Any] = select(tracks).order_by(tracks.c.row_id)
     if at_generation is None:
         query = query.where(tracks.c.removed_at.is_(None))
     else:
-        removed_later = tracks.c.removed_generation.is_(None) | (tracks.c.removed_generation > at_generation)
-        query = query.where(tracks.c.added_generation <= at_generation, removed_later)
+        query = query.where(*alive_in(at_generation))
     return (to_track(row) for row in connection.execute(query))
+
+
+def alive_in(at_generation: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    removed_later = tracks.c.removed_generation.is_(None) | (tracks.c.removed_generation > at_generation)
+    return tracks.c.added_generation <= at_generation, removed_later
 
 
 def ids_of_audio(connection: Connection, audio_sha256: str) -> tuple[str, ...]:

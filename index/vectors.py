@@ -1,9 +1,15 @@
-"""Nearest windows of the catalog: a FAISS index whose type follows the catalog's size."""
+"""Nearest windows: FAISS indexes whose kind follows their size, built from int8 vectors.
+
+Vectors are unit vectors times 127 and rounded, as `classifiers.fingerprint.ReferencePrint` holds them. The
+inverted lists keep exactly these bytes (`QT_8bit_direct_signed`), so a hit's similarity is exact and only
+the choice of lists can miss one. docs/scale.md has the measurements behind the numbers here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import faiss
@@ -11,18 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.fingerprint import ReferencePrint
+from soundalike.errors import CatalogDamaged
 
 FLAT_UP_TO_VECTORS = 20_000
-"""Below this an exact scan of one upload's windows takes under 40 ms on one core."""
-PROBES = 16
-TRAINING_VECTORS_PER_LIST = 64
+"""In memory, an exact scan of one upload's windows takes under 40 ms on one core up to here."""
+SCALE = 127.0
+TRAINING_VECTORS_PER_LIST = 32
+TRAINING_ROUNDS = 10
+FEWEST_VECTORS_PER_LIST = 64
+MOST_LISTS = 16_384
+ADDED_AT_ONCE = 65_536
+
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
     """Catalog windows near each query window, best first.
 
-    similarity: float32 [queries, k], cosine; track: int32 [queries, k], position in `track_ids`, -1
+    similarity: float32 [queries, k], cosine; track: int32 [queries, k], position among the references, -1
     where there are fewer than k; start_s: float32 [queries, k], where the catalog window starts.
     """
 
@@ -31,8 +44,92 @@ class Neighbours:
     start_s: NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """lists: how many the vectors are parted into. probes: how many of them a query looks into."""
+
+    lists: int
+    probes: int
+
+
+def plan(vectors: int) -> Plan:
+    """The inverted lists for so many vectors.
+
+    The square root balances the two costs of a query, comparing with list centres and scanning lists.
+    """
+    lists = min(int(2.0 * np.sqrt(vectors)), vectors // FEWEST_VECTORS_PER_LIST, MOST_LISTS)
+    lists = max(lists, 1)
+    return Plan(lists=lists, probes=min(lists, 32))
+
+
+def build(vectors: NDArray[np.int8], *, seed: int = 0) -> Any:
+    """Inverted lists over `vectors`, int8 [n, dimension], n > 0; they may be mapped from a file."""
+    total, dimension = vectors.shape
+    lists = plan(total).lists
+    index: Any = faiss.IndexIVFScalarQuantizer(
+        faiss.IndexFlatIP(dimension),
+        dimension,
+        lists,
+        faiss.ScalarQuantizer.QT_8bit_direct_signed,
+        faiss.METRIC_INNER_PRODUCT,
+    )
+    index.by_residual = False
+    index.cp.niter = TRAINING_ROUNDS
+    index.cp.min_points_per_centroid = 1
+    index.cp.max_points_per_centroid = TRAINING_VECTORS_PER_LIST
+    # Sorted: a file is then read from its beginning to its end.
+    wanted = min(total, lists * TRAINING_VECTORS_PER_LIST)
+    sample = np.sort(np.random.default_rng(seed).choice(total, wanted, replace=False))
+    index.train(vectors[sample].astype(np.float32))
+    for first in range(0, total, ADDED_AT_ONCE):
+        index.add(vectors[first : first + ADDED_AT_ONCE].astype(np.float32))
+    return index
+
+
+def save(index: Any, path: Path) -> None:
+    faiss.write_index(index, str(path))
+
+
+def load(path: Path) -> Any:
+    """The index with its lists mapped, not read. Raises CatalogDamaged if it is none."""
+    try:
+        index: Any = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+        lists: Any = faiss.downcast_InvertedLists(index.invlists)
+    except (RuntimeError, AttributeError) as error:
+        raise CatalogDamaged(f"{path} is no FAISS index that can be mapped ({error})") from error
+    # FAISS would start 32 threads a search to read ahead; page faults fetch what is needed.
+    lists.prefetch_nthread = 0
+    return index
+
+
+def nearest(
+    index: Any, queries: NDArray[np.float32], k: int, *, alive: NDArray[np.uint8] | None = None
+) -> tuple[NDArray[np.float32], Rows]:
+    """Cosines and rows of the `k` nearest, each [queries, k], best first; row -1 where there are fewer.
+
+    queries: float32 [queries, dimension], unit length. alive: a bit for each row, set where it may be found,
+    lowest bit first (`alive_bits`).
+    """
+    parameters: Any = faiss.SearchParametersIVF() if isinstance(index, faiss.IndexIVF) else None
+    if parameters is not None:
+        parameters.nprobe = plan(index.ntotal).probes
+        if alive is not None:
+            parameters.sel = faiss.IDSelectorBitmap(index.ntotal, faiss.swig_ptr(alive))
+    scaled = np.ascontiguousarray(queries * SCALE, dtype=np.float32)
+    products, rows = index.search(scaled, min(k, index.ntotal), params=parameters)
+    return np.where(rows >= 0, products / (SCALE * SCALE), -np.inf).astype(np.float32), rows
+
+
+def alive_bits(total: int, dead: list[tuple[int, int]]) -> NDArray[np.uint8]:
+    """The selection of `total` rows without the ranges [first, last) in `dead`."""
+    alive = np.ones(total, dtype=bool)
+    for first, last in dead:
+        alive[first:last] = False
+    return np.packbits(alive, bitorder="little")
+
+
 class VectorIndex:
-    """Every window of every reference; immutable once built."""
+    """Every window of every reference, in memory; immutable once built."""
 
     def __init__(self, prints: Mapping[str, ReferencePrint]) -> None:
         self.track_ids = sorted(prints)
@@ -41,44 +138,10 @@ class VectorIndex:
         self._start_s = np.concatenate(
             [prints[track_id].starts_s for track_id in self.track_ids] or [np.zeros(0, np.float32)]
         )
-        self._index = self._build(prints)
-
-    def _build(self, prints: Mapping[str, ReferencePrint]) -> Any:
-        total = len(self._track)
-        if total == 0:
-            return None
-        dimension = prints[self.track_ids[0]].vectors.shape[1]
-        if total <= FLAT_UP_TO_VECTORS:
-            index: Any = faiss.IndexScalarQuantizer(
-                dimension, faiss.ScalarQuantizer.QT_8bit_direct_signed, faiss.METRIC_INNER_PRODUCT
-            )
-        else:
-            lists = min(int(4 * np.sqrt(total)), total // TRAINING_VECTORS_PER_LIST)
-            coarse = faiss.IndexFlatIP(dimension)
-            index = faiss.IndexIVFScalarQuantizer(
-                coarse,
-                dimension,
-                lists,
-                faiss.ScalarQuantizer.QT_8bit_direct_signed,
-                faiss.METRIC_INNER_PRODUCT,
-            )
-            index.by_residual = False
-            index.nprobe = PROBES
-            generator = np.random.default_rng(0)
-            sample = generator.choice(total, min(total, lists * TRAINING_VECTORS_PER_LIST), replace=False)
-            offsets = np.concatenate(
-                [[0], np.cumsum(np.bincount(self._track, minlength=len(self.track_ids)))]
-            )
-            rows = [
-                prints[self.track_ids[self._track[row]]].vectors[row - offsets[self._track[row]]]
-                for row in sample
-            ]
-            index.train(np.stack(rows).astype(np.float32))
-        for track_id in self.track_ids:
-            vectors = prints[track_id].vectors
-            if len(vectors):
-                index.add(np.ascontiguousarray(vectors, dtype=np.float32))
-        return index
+        self._index: Any = None
+        if len(self._track):
+            vectors = np.concatenate([prints[track_id].vectors for track_id in self.track_ids])
+            self._index = _flat(vectors) if len(vectors) <= FLAT_UP_TO_VECTORS else build(vectors)
 
     def __len__(self) -> int:
         return len(self._track)
@@ -87,17 +150,27 @@ class VectorIndex:
         """Nearest catalog windows of each row of `vectors`, float32 [queries, dimension], unit length."""
         queries = len(vectors)
         if self._index is None or queries == 0:
-            return Neighbours(
-                similarity=np.zeros((queries, 0), np.float32),
-                track=np.zeros((queries, 0), np.int32),
-                start_s=np.zeros((queries, 0), np.float32),
-            )
-        k = min(k, len(self))
-        # Both sides are scaled by 127, so the products come back as cosines times 127 squared.
-        similarity, rows = self._index.search(np.ascontiguousarray(vectors * 127.0, dtype=np.float32), k)
+            return nothing(queries)
+        similarity, rows = nearest(self._index, vectors, k)
         found = rows >= 0
         return Neighbours(
-            similarity=(similarity / (127.0 * 127.0)).astype(np.float32),
+            similarity=similarity,
             track=np.where(found, self._track[rows], -1).astype(np.int32),
             start_s=np.where(found, self._start_s[rows], 0.0).astype(np.float32),
         )
+
+
+def nothing(queries: int) -> Neighbours:
+    """The neighbours in an empty catalog."""
+    return Neighbours(
+        similarity=np.zeros((queries, 0), np.float32),
+        track=np.zeros((queries, 0), np.int32),
+        start_s=np.zeros((queries, 0), np.float32),
+    )
+
+
+def _flat(vectors: NDArray[np.int8]) -> Any:
+    """Exact; as floats, four times the memory of bytes but scanned by a matrix product."""
+    index: Any = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(vectors.astype(np.float32))
+    return index

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from classifiers.fingerprint import Fingerprinter, ReferencePrint, load_fingerprinter
+from classifiers.fingerprint import Fingerprinter, load_fingerprinter
 from index.catalog import Catalog
 from index.matcher import Matcher
 from index.serving import Serving, ServingCatalog
@@ -53,7 +53,7 @@ class EquipmentPlan:
         return Equipment(
             hear=partial(hear, fetch_policy=self.fetch, limits=self.limits),
             ear=ear,
-            snapshot=partial(_current, serving),
+            snapshot=serving.current,
             rights=catalog,
             policy=self.policy,
             fetch_attempts=self.fetch_attempts,
@@ -72,31 +72,30 @@ def equipment_of(plan: OpenEquipment) -> Equipment:
         return _opened[plan]
 
 
-def _serve(catalog: Catalog, ear: Fingerprinter) -> ServingCatalog[ReferencePrint, Matcher]:
+def _serve(catalog: Catalog, ear: Fingerprinter) -> ServingCatalog[Matcher]:
     """Raises CatalogDamaged if this model heard none of the tracks: every copy would be judged clear."""
-    serving = ServingCatalog(
-        catalog, build=Matcher, decode=ReferencePrint.from_arrays, model_sha256=ear.sha256
-    ).start()
-    unheard = serving.current().manifest.unheard
+    serving = ServingCatalog(catalog, build=Matcher, model_sha256=ear.sha256, on_swap=_tell).start()
+    process_metrics().index_health(
+        is_stale=lambda: serving.is_stale, refused_shards=lambda: len(serving.refused)
+    )
+    unheard, first = catalog.unheard(model_sha256=ear.sha256)
     if not unheard:
         return serving
     heard = serving.current().value.tracks
     if heard > 0:
         get_logger("equipment").warning(
             "tracks can't be recognised: this model has not heard them; add them again",
-            unheard=len(unheard),
+            unheard=unheard,
             heard=heard,
-            first=unheard[0],
+            first=first,
         )
         return serving
     serving.close()
     raise CatalogDamaged(
-        f"the model {ear.name} ({ear.sha256[:12]}…) has heard none of the catalog's {len(unheard)} tracks:"
+        f"the model {ear.name} ({ear.sha256[:12]}…) has heard none of the catalog's {unheard} tracks:"
         " after a change of models, add the same files again with `soundalike catalog add`"
     )
 
 
-def _current(serving: ServingCatalog[ReferencePrint, Matcher]) -> Serving[Matcher]:
-    now = serving.current()
+def _tell(now: Serving[Matcher]) -> None:
     process_metrics().index(generation=now.generation, tracks=now.value.tracks)
-    return now

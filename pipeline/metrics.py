@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib import metadata
@@ -74,6 +74,14 @@ class Metrics:
         self._tracks = Gauge(
             "soundalike_index_tracks", "Tracks in the catalog that is served", registry=registry
         )
+        self._stale = Gauge(
+            "soundalike_index_stale",
+            "1 while the catalog that is served lags behind what is stored for longer than allowed",
+            registry=registry,
+        )
+        self._refused_shards = Gauge(
+            "soundalike_index_refused_shards", "Damaged shards that are not served", registry=registry
+        )
         self._audio_seconds = Counter(
             "soundalike_audio_seconds", "Seconds of audio judged", registry=registry
         )
@@ -134,6 +142,11 @@ class Metrics:
         """This generation of the catalog is served from now on."""
         self._generation.set(generation)
         self._tracks.set(tracks)
+
+    def index_health(self, *, is_stale: Callable[[], bool], refused_shards: Callable[[], int]) -> None:
+        """From now on both are asked at each scrape."""
+        self._stale.set_function(lambda: float(is_stale()))
+        self._refused_shards.set_function(lambda: float(refused_shards()))
 
     def job_restarted(self) -> None:
         """The supervisor started the job again after a failure."""

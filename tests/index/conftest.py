@@ -26,12 +26,14 @@ import pytest
 from numpy.typing import NDArray
 from sqlalchemy import create_engine, text
 
+from classifiers.fingerprint import ReferencePrint
 from index.catalog import Catalog
 from index.database import parse_url
 from index.tracks import Track
 
 POSTGRES_START_S = 30.0
 MODEL = "a" * 64
+DIMENSION = 32
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,24 @@ def tiny_print() -> Callable[[int], TinyPrint]:
     def make(seed: int) -> TinyPrint:
         vectors = np.random.default_rng(seed).integers(-127, 128, size=(4, 8)).astype(np.int8)
         return TinyPrint(duration_s=3.0 + seed, vectors=vectors)
+
+    return make
+
+
+@pytest.fixture
+def heard() -> Callable[..., ReferencePrint]:
+    """A whole print of random music: nothing in it is near a print of another seed."""
+
+    def make(seed: int, *, windows: int = 24) -> ReferencePrint:
+        random = np.random.default_rng(seed)
+        vectors = random.standard_normal((windows, DIMENSION))
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return ReferencePrint(
+            duration_s=windows / 2 + seed / 1000,
+            vectors=np.round(vectors * 127).astype(np.int8),
+            starts_s=np.arange(windows, dtype=np.float32) / 2,
+            contour=random.integers(0, 256, (5 * windows, 19), dtype=np.uint8),
+        )
 
     return make
 

@@ -96,6 +96,15 @@ def test_the_rest_is_counted_under_its_labels(metrics: Metrics) -> None:
     assert value(metrics, "soundalike_job_restarts_total") == 1.0
 
 
+def test_the_index_is_asked_for_its_health_at_each_scrape(metrics: Metrics) -> None:
+    stale = [False]
+    metrics.index_health(is_stale=lambda: stale[0], refused_shards=lambda: 2)
+    assert value(metrics, "soundalike_index_stale") == 0.0
+    stale[0] = True
+    assert value(metrics, "soundalike_index_stale") == 1.0
+    assert value(metrics, "soundalike_index_refused_shards") == 2.0
+
+
 def test_lag_is_told_by_partition_until_another_process_reads_it(metrics: Metrics) -> None:
     metrics.lag(topic="uploads", partition=3, records=7)
     assert value(metrics, "soundalike_kafka_lag_records", topic="uploads", partition="3") == 7.0

@@ -1,0 +1,233 @@
+"""Shards, their manifests and the files they lie in: whole or refused, by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from index import manifest as manifests
+from index.changelog import Entry
+from index.manifest import Manifest
+from index.npy_writer import NpyWriter
+from index.shards import FILES, INDEX_FILE, ShardRef, open_shard, write_shard
+from index.vectors import FEWEST_VECTORS_PER_LIST, MOST_LISTS, alive_bits, build, load, nearest, plan, save
+from soundalike.errors import CatalogDamaged
+
+MODEL = "a" * 64
+
+
+def entry(number: int) -> Entry:
+    return Entry(row_id=number, track_id=f"träck {number}", audio_sha256=f"{number:064x}", checksum="f" * 64)
+
+
+def unit_vectors(count: int, *, dimension: int = 32, seed: int = 0) -> NDArray[np.int8]:
+    vectors = np.random.default_rng(seed).standard_normal((count, dimension))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.round(vectors * 127).astype(np.int8)
+
+
+@pytest.fixture
+def shard(tmp_path: Path, heard: Any) -> ShardRef:
+    return write_shard(tmp_path, "first", ((entry(n), heard(n, windows=5 + n)) for n in (2, 3, 7)))
+
+
+def test_a_shard_gives_back_what_went_in(tmp_path: Path, shard: ShardRef, heard: Any) -> None:
+    opened = open_shard(tmp_path, shard)
+    assert (len(opened), opened.windows, shard.tracks) == (3, 7 + 8 + 12, 3)
+    assert list(opened.entries()) == [entry(2), entry(3), entry(7)]
+    assert [opened.position_of(row) for row in (1, 2, 3, 4, 7, 8)] == [None, 0, 1, None, 2, None]
+    for position, number in enumerate((2, 3, 7)):
+        original = heard(number, windows=5 + number)
+        assert opened.track_id(position) == f"träck {number}"
+        assert opened.duration_s(position) == original.duration_s
+        assert np.array_equal(opened.contour(position), original.contour)
+        cosines, positions, starts_s = opened.nearest(
+            original.vectors.astype(np.float32) / 127.0, 1, alive=None
+        )
+        assert set(positions.ravel()) == {position}
+        assert np.array_equal(starts_s.ravel(), original.starts_s)
+        assert cosines.min() > 0.98
+    assert sorted(path.name for path in (tmp_path / "first").iterdir()) == sorted(FILES)
+    assert shard.size_bytes == sum(path.stat().st_size for path in (tmp_path / "first").iterdir())
+
+
+def test_tombstones_leave_exactly_their_tracks_out(tmp_path: Path, shard: ShardRef, heard: Any) -> None:
+    opened = open_shard(tmp_path, shard)
+    queries = heard(3, windows=8).vectors.astype(np.float32) / 127.0
+    cosines, positions, starts_s = opened.nearest(queries, 27, alive=None)
+    masked, left, left_starts_s = opened.nearest(queries, 27, alive=opened.alive([1]))
+    for row in range(len(queries)):
+        kept = positions[row] != 1
+        assert np.array_equal(left[row][:19], positions[row][kept])
+        assert np.array_equal(masked[row][:19], cosines[row][kept])
+        assert np.array_equal(left_starts_s[row][:19], starts_s[row][kept])
+    assert (left[:, 19:] == -1).all()
+    assert np.isneginf(masked[:, 19:]).all()
+    assert opened.alive([]) is None
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("damage", ["a bit", "a byte less", "missing"])
+def test_every_damaged_file_is_refused_by_name(
+    tmp_path: Path, shard: ShardRef, file: str, damage: str
+) -> None:
+    path = tmp_path / "first" / file
+    content = bytearray(path.read_bytes())
+    if damage == "a bit":
+        content[len(content) // 2] ^= 4
+        path.write_bytes(content)
+    elif damage == "a byte less":
+        path.write_bytes(content[:-1])
+    else:
+        path.unlink()
+    with pytest.raises(CatalogDamaged, match=f"shard first: .*{file}"):
+        open_shard(tmp_path, shard)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_what_is_no_shard_is_refused_even_unchecked(tmp_path: Path, shard: ShardRef, file: str) -> None:
+    path = tmp_path / "first" / file
+    path.write_bytes(b"x" * path.stat().st_size)
+    with pytest.raises(CatalogDamaged, match=file):
+        open_shard(tmp_path, shard, verify=())
+
+
+def test_a_shard_that_fails_midway_never_gets_its_name(tmp_path: Path, heard: Any) -> None:
+    def sources() -> Any:
+        yield entry(1), heard(1)
+        raise CatalogDamaged("the second print")
+
+    with pytest.raises(CatalogDamaged, match="the second print"):
+        write_shard(tmp_path, "half", sources())
+    assert [path.name for path in tmp_path.iterdir()] == ["half.part"]
+    whole = write_shard(
+        tmp_path, "half", [(entry(1), heard(1))]
+    )  # and what is left does not stand in the way
+    assert len(open_shard(tmp_path, whole)) == 1
+
+
+@pytest.mark.parametrize("rows", [[], [2, 1], [1, 1]])
+def test_a_shard_of_nothing_or_in_disorder_is_refused(tmp_path: Path, heard: Any, rows: list[int]) -> None:
+    with pytest.raises(ValueError, match="ascending order"):
+        write_shard(tmp_path, "x", [(entry(row), heard(row)) for row in rows])
+
+
+# The index in it
+
+
+def test_the_plan_grows_with_the_square_root() -> None:
+    plans = {total: plan(total) for total in (1, 63, 64, 1_000, 100_000, 10_000_000, 10**9)}
+    assert plans[1].lists == plans[63].lists == 1
+    assert plans[1_000].lists <= 1_000 // FEWEST_VECTORS_PER_LIST
+    assert plans[10**9].lists == MOST_LISTS
+    lists = [found.lists for found in plans.values()]
+    assert lists == sorted(lists)
+    assert all(1 <= found.probes <= found.lists for found in plans.values())
+
+
+def test_an_index_that_is_mapped_answers_as_the_one_in_memory(tmp_path: Path) -> None:
+    vectors = unit_vectors(5_000)
+    built = build(vectors)
+    save(built, tmp_path / INDEX_FILE)
+    mapped = load(tmp_path / INDEX_FILE)
+    queries = unit_vectors(50, seed=1).astype(np.float32) / 127.0
+    for one, other in zip(nearest(built, queries, 20), nearest(mapped, queries, 20), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_the_lists_miss_little_of_what_an_exact_search_finds() -> None:
+    """On clustered vectors, as music makes them; the measurements are in docs/scale.md."""
+    centres = unit_vectors(300, seed=2).astype(np.float64)
+    scattered = np.repeat(centres, 100, axis=0) + np.random.default_rng(3).normal(0, 8, (30_000, 32))
+    scattered /= np.linalg.norm(scattered, axis=1, keepdims=True)
+    vectors = np.round(scattered * 127).astype(np.int8)
+    queries = vectors[::997].astype(np.float32) / 127.0
+    cosines, rows = nearest(build(vectors), queries, 20)
+    exact = queries @ vectors.T.astype(np.float32)
+    best = np.argsort(-exact, axis=1)[:, :20]
+    found = [len(set(a) & set(b)) / 20 for a, b in zip(rows.tolist(), best.tolist(), strict=True)]
+    assert np.mean(found) >= 0.98
+    assert np.allclose(cosines, np.take_along_axis(exact, rows, axis=1) / 127.0, atol=1e-4)
+
+
+def test_bits_of_the_living() -> None:
+    alive = alive_bits(19, [(0, 2), (8, 9), (17, 19)])
+    bits = np.unpackbits(alive, bitorder="little")[:19]
+    assert bits.tolist() == [0, 0, 1, 1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0]
+
+
+def test_a_grown_array_is_an_ordinary_npy_file(tmp_path: Path) -> None:
+    rows = np.arange(60, dtype=np.uint8).reshape(20, 3)
+    with NpyWriter(tmp_path / "a.npy", dtype=np.uint8, row_shape=(3,)) as writer:
+        writer.append(rows[:7])
+        writer.append(rows[7:7])
+        writer.append(rows[7:])
+        with pytest.raises(ValueError, match="rows of shape"):
+            writer.append(rows[:, :2])
+    for mode in (None, "r"):
+        assert np.array_equal(np.load(tmp_path / "a.npy", mmap_mode=mode, allow_pickle=False), rows)
+
+
+def test_an_array_whose_writing_failed_is_none(tmp_path: Path) -> None:
+    def fail() -> None:
+        with NpyWriter(tmp_path / "a.npy", dtype=np.uint8):
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail()
+    with pytest.raises(ValueError, match=r"pickle|magic|format"):
+        np.load(tmp_path / "a.npy", allow_pickle=False)
+
+
+# The manifests that name it
+
+
+@pytest.fixture
+def manifest(shard: ShardRef) -> Manifest:
+    return Manifest(
+        number=4,
+        generation=17,
+        anchor="0f" * 16,
+        model_sha256=MODEL,
+        shards=(shard,),
+        removed={"first": (3,)},
+    )
+
+
+def test_a_manifest_survives_its_file(tmp_path: Path, manifest: Manifest, shard: ShardRef) -> None:
+    manifests.publish(tmp_path, manifest)
+    assert list(manifests.newest_first(tmp_path)) == [manifest]
+    assert manifest.live_tracks(shard) == 2
+    assert json.loads(manifests.path(tmp_path, 4).read_text())["manifest"]["generation"] == 17
+
+
+def test_a_torn_or_altered_manifest_gives_way_to_the_one_before(tmp_path: Path, manifest: Manifest) -> None:
+    manifests.publish(tmp_path, manifest)
+    whole = manifests.to_json(manifest)
+    newer = manifests.path(tmp_path, 5)
+    for content in (b"", whole[: len(whole) // 2], whole.replace(b'"generation": 17', b'"generation": 18')):
+        newer.write_bytes(content)
+        assert manifests.numbers(tmp_path) == [5, 4]
+        assert list(manifests.newest_first(tmp_path)) == [manifest]
+        with pytest.raises(CatalogDamaged, match=r"x\.json"):
+            manifests.from_json(content, name="x.json")
+
+
+def test_a_manifest_of_another_format_is_refused(manifest: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifests, "FORMAT", 99)
+    other = manifests.to_json(manifest)
+    monkeypatch.undo()
+    with pytest.raises(CatalogDamaged, match="of format 99"):
+        manifests.from_json(other, name="x.json")
+
+
+def test_other_files_are_no_manifests(tmp_path: Path) -> None:
+    for name in ("manifest-.json", "manifest-x.json", "manifest-000000000001.json.77.part", "notes"):
+        (tmp_path / name).touch()
+    assert manifests.numbers(tmp_path) == []
+    assert manifests.numbers(tmp_path / "absent") == []
