@@ -6,13 +6,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from review.case_today import open_view
 from review.case_view import view_case
-from review.decisions import Answer, Decided, decide, documents_received, undo
+from review.decisions import Answer, Decided, decide, undo
 from review.desk import Desk
 from review.golden import deal_golden, waiting_golden
 from review.leases import Lease, claim, release, renew
 from review.media import try_again
 from review.media_links import links_of
+from review.papers import documents_received
 from review.queue import MAX_PAGE, PAGE, QueueFilter, Show, count_cases, list_cases, next_case
 from review.reasons import REASONS
 from review.roles import May, Person
@@ -83,8 +85,7 @@ def take_next(desk: DeskDep, caller: CallerDep, body: NextBody) -> Lease | None:
 @router.get("/cases/{case_id}")
 def case(desk: DeskDep, caller: CallerDep, case_id: str) -> CaseAnswer:
     """Everything about one case, with addresses of its audio that expire."""
-    with desk.database.read() as connection:
-        view = view_case(connection, case_id, caller.person, now=desk.now(), policy=desk.policy)
+    view = open_view(desk, caller.person, case_id)
     return CaseAnswer(view, links_of(desk, view))
 
 
@@ -186,4 +187,4 @@ def _decide_one(desk: Desk, person: Person, case_id: str, given: Answer) -> Bulk
                           policy=desk.policy)  # fmt: skip
     except ReviewError as error:
         return BulkLine(case_id, None, str(error))
-    return BulkLine(case_id, done.opinion_id, "")
+    return BulkLine(case_id, done.opinion_id, "", done.undo_until)

@@ -9,6 +9,7 @@ from fastapi.responses import FileResponse
 from sqlalchemy import select
 
 from review.pictures import window_peaks, window_png
+from review.sign_pictures import is_plain, suffix_of
 from review.tables import media
 from review.web_auth import DeskDep
 from soundalike.errors import NotPermitted, ReviewError, UnknownCase
@@ -79,6 +80,15 @@ def spectrogram(
         raise UnknownCase("there is no spectrogram of this recording")
     body = window_png(path, start_s=start_s, end_s=end_s, width=width, height=height)
     return Response(body, media_type="image/png", headers={"Cache-Control": _CACHE})
+
+
+@router.get("/signs/{name}.png", response_class=Response, responses={200: {"content": {"image/png": {}}}})
+def sign(desk: DeskDep, sha256: Signed, name: str) -> Response:
+    """What one sign of machine-made music looks like in this recording."""
+    path = desk.store.path(sha256, suffix_of(name)) if is_plain(name) else None
+    if path is None or not path.exists():
+        raise UnknownCase("there is no picture of this sign")
+    return Response(path.read_bytes(), media_type="image/png", headers={"Cache-Control": _CACHE})
 
 
 def _check(start_s: float, end_s: float) -> None:

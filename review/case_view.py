@@ -18,7 +18,18 @@ from review.reasons import Action
 from review.roles import May, Person
 from review.scoring import record_of, stakes_of
 from review.states import Kind, State, actions_for
-from review.tables import appeals, case_audio, cases, flags, media, opinions, outcomes, uploads
+from review.tables import (
+    appeals,
+    case_audio,
+    cases,
+    flags,
+    golden,
+    media,
+    opinions,
+    outcomes,
+    papers,
+    uploads,
+)
 from soundalike.errors import UnknownCase
 
 MAX_HISTORY = 20
@@ -37,6 +48,8 @@ class Sounding:
     duration_s: float | None
     loudness_lufs: float | None
     picture_detail: str | None
+    signs: dict[str, str]
+    """Caption by name of the signs of machine-made music that were drawn; of the upload only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +65,15 @@ class OpinionLine:
     note: str
     created_at: datetime
     undone: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaperLine:
+    """What came in after documents were asked for, or that nothing came."""
+
+    actor: str
+    note: str
+    received_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +96,16 @@ class CaseView:
     uploader: Uploader | None
     history: tuple[CaseLine, ...]
     opinions: tuple[OpinionLine, ...]
+    papers: tuple[PaperLine, ...]
     actions: tuple[Action, ...]
     can_decide: bool
     lease_token: str | None
     superseded_by: str | None
     appeal_statement: str | None
     standing: str | None
+    standing_reason: str | None
+    golden: bool
+    """Kept as a case with a known answer; told to those who may see opinions only."""
 
 
 def view_case(
@@ -98,6 +124,7 @@ def view_case(
     mine = row.lease_user == person.user_id and row.lease_until is not None and row.lease_until > now
     stakes = stakes_of(connection, row.upload_id, false_positive_rate=row.false_positive_rate,
                        ai_probability=row.ai_probability, coverage=row.coverage)  # fmt: skip
+    standing = _standing(connection, row, person)
     return CaseView(
         line=to_line(row, person, now=now, policy=policy),
         evidence=Evidence.model_validate_json(row.evidence),
@@ -109,6 +136,7 @@ def view_case(
         uploader=_uploader(connection, row, person, now=now, policy=policy),
         history=_history(connection, row, person, now=now, policy=policy),
         opinions=_opinions(connection, row, person),
+        papers=_papers(connection, row),
         actions=actions_for(Kind(row.kind), State(row.state)) if person.may(May.DECIDE) else (),
         can_decide=mine,
         lease_token=row.lease_token if mine else None,
@@ -116,13 +144,15 @@ def view_case(
         appeal_statement=connection.execute(
             select(appeals.c.statement).where(appeals.c.appeal_id == case_id)
         ).scalar_one_or_none(),
-        standing=_standing(connection, row, person),
+        standing=None if standing is None else standing.decision,
+        standing_reason=None if standing is None else standing.reason_code,
+        golden=person.may(May.SEE_OPINIONS) and _is_golden(connection, case_id),
     )
 
 
 def _audio(connection: Connection, case_id: str) -> dict[str, Sounding]:
     rows = connection.execute(
-        select(case_audio, media.c.duration_s, media.c.loudness_lufs, media.c.picture_detail)
+        select(case_audio, media.c.duration_s, media.c.loudness_lufs, media.c.picture_detail, media.c.signs)
         .outerjoin(media, media.c.sha256 == case_audio.c.sha256)
         .where(case_audio.c.case_id == case_id)
         .order_by(case_audio.c.track_id)
@@ -138,6 +168,7 @@ def _audio(connection: Connection, case_id: str) -> dict[str, Sounding]:
             duration_s=row.duration_s,
             loudness_lufs=row.loudness_lufs,
             picture_detail=row.picture_detail,
+            signs=json.loads(row.signs or "{}") if row.track_id == UPLOAD_AUDIO else {},
         )
         for row in rows
     }
@@ -212,13 +243,34 @@ def _opinions(connection: Connection, row: Row[Any], person: Person) -> tuple[Op
     )  # fmt: skip
 
 
-def _standing(connection: Connection, row: Row[Any], person: Person) -> str | None:
+def _papers(connection: Connection, row: Row[Any]) -> tuple[PaperLine, ...]:
+    """Of all cases of the upload: an appeal is judged with what was sent before."""
+    if row.kind == Kind.GOLDEN:
+        return ()
+    query = (
+        select(papers)
+        .join(cases, cases.c.case_id == papers.c.case_id)
+        .where(cases.c.upload_id == row.upload_id)
+        .order_by(papers.c.paper_id)
+    )
+    return tuple(
+        PaperLine(actor=item.actor, note=item.note, received_at=item.received_at)
+        for item in connection.execute(query)
+    )
+
+
+def _is_golden(connection: Connection, case_id: str) -> bool:
+    query = select(golden.c.case_id).where(golden.c.case_id == case_id, golden.c.retired_at.is_(None))
+    return connection.execute(query).first() is not None
+
+
+def _standing(connection: Connection, row: Row[Any], person: Person) -> Any:
     """The decision that stands for this upload, if one was made; hidden on a golden case."""
     if row.kind == Kind.GOLDEN or shown_state(row.state, person) != row.state:
         return None
     return connection.execute(
-        select(outcomes.c.decision)
+        select(outcomes.c.decision, outcomes.c.reason_code)
         .where(outcomes.c.upload_id == row.upload_id, outcomes.c.undone_at.is_(None))
         .order_by(desc(outcomes.c.revision))
         .limit(1)
-    ).scalar_one_or_none()
+    ).first()

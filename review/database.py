@@ -29,7 +29,8 @@ SQLITE_CONNECTIONS = 48
 """More than the server has threads (40) and workers: waiting for a turn must not use up the pool."""
 
 VERSION_TABLE = "review_alembic_version"
-HEAD_REVISION = "review_0001"
+REVISIONS = ("review_0001", "review_0002")
+"""Of the tables, oldest first; the last one is what this release needs."""
 CREATION_LOCK = 0x50A1E
 """Key of PostgreSQL's advisory lock around the migrations; the catalog's is one less."""
 
@@ -66,7 +67,7 @@ class Database:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": CREATION_LOCK})
             current = _revision(connection)
-            if current not in {None, HEAD_REVISION}:
+            if current not in {None, *REVISIONS}:
                 raise ReviewError(
                     f"the desk's tables at {self} are of release {current}, newer than this Soundalike;"
                     " update it"

@@ -135,18 +135,6 @@ def undo(
     return claim(connection, row.case_id, person, now=now, policy=policy)
 
 
-def documents_received(connection: Connection, case_id: str, *, actor: str, note: str, now: datetime) -> None:
-    """The uploader answered: the case is open again, with their words in its history."""
-    reopened = connection.execute(
-        update(cases)
-        .where(cases.c.case_id == case_id, cases.c.state == State.DOCUMENTS)
-        .values(state=State.OPEN, closed_at=None, available_at=now)
-    )
-    if reopened.rowcount != 1:
-        raise DecisionRefused(f"case {case_id} is not waiting for documents")
-    append(connection, at=now, actor=actor, action="case.documents", subject=case_id, detail={"note": note})
-
-
 def _advance(
     connection: Connection,
     case_id: str,

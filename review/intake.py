@@ -247,11 +247,9 @@ def _add_tracks(
 def _audio_row(
     case_id: str, track_id: str, uri: str | None, title: str, *, withdrawn: bool, now: datetime
 ) -> dict[str, object]:
-    missing = uri is None
     return {
         "case_id": case_id, "track_id": track_id, "uri": uri, "title": title, "withdrawn": withdrawn,
-        "state": "missing" if missing else "pending", "attempts": 0, "next_attempt_at": now,
-        "detail": "nobody knows where the audio of this reference lies" if missing else "",
+        "state": "pending", "attempts": 0, "next_attempt_at": now, "detail": "",
     }  # fmt: skip
 
 

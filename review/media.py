@@ -1,7 +1,8 @@
 """Fetches the audio of cases into the media store and draws its pictures, behind the reviewers' backs.
 
-What can't be had is recorded with its reason; the case stays usable without it, and somebody can ask for
-another try.
+Of an upload, exactly the bytes that were judged are played if the store has them; what can't be had any more
+is played from the copy that an earlier case left behind, and the case says so. What can't be had at all is
+recorded with its reason; the case stays usable without it, and somebody can ask for another try.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, desc, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, desc, insert, select, true, update
 
 from pipeline.evidence import Evidence
 from review.database import Database
@@ -20,9 +21,9 @@ from review.intake import UPLOAD_AUDIO
 from review.media_store import MediaStore, sha256_of
 from review.pictures import bands, peaks
 from review.ports import AudioReader, Sound
-from review.states import LIVE
+from review.states import LIVE, State
 from review.tables import case_audio, cases, flags, media
-from soundalike.errors import AudioError, DecoderUnavailable, FetchFailed
+from soundalike.errors import AudioError, AudioNotFound, DecoderUnavailable, FetchFailed
 
 MAX_ATTEMPTS = 5
 FIRST_RETRY_S = 5.0
@@ -50,43 +51,90 @@ class _Prepared:
 def prepare_next(database: Database, store: MediaStore, reader: AudioReader, *, now: datetime) -> bool:
     """Fetch the most urgent recording that is due; False if none is. Never raises for bad audio."""
     with database.read() as connection:
-        row = connection.execute(
-            select(case_audio, flags.c.evidence)
-            .join(cases, cases.c.case_id == case_audio.c.case_id)
-            .join(flags, flags.c.event_id == cases.c.event_id)
-            .where(case_audio.c.state == "pending", case_audio.c.next_attempt_at <= now)
-            .where(cases.c.state.in_(LIVE))
-            .order_by(desc(cases.c.rank))
-            .limit(1)
-        ).first()
+        row = _due(connection, cases.c.state.in_(LIVE), now=now) or _due(
+            connection, cases.c.state == State.CLOSED, now=now
+        )
     if row is None:
         return False
+    if (judged := _judged_copy(database, store, row)) is not None:
+        _finish(database, row, state="ready", detail="", sha256=judged)
+        return True
     try:
         sha256, detail = _fetch(database, store, reader, row, now=now)
     except (FetchFailed, DecoderUnavailable) as error:
-        _postpone(database, row, str(error), now=now)
+        _postpone(database, store, row, str(error), now=now)
     except AudioError as error:
-        _finish(database, row, state="missing", detail=str(error), sha256=None)
+        _do_without(database, store, row, str(error))
     else:
         _finish(database, row, state="ready", detail=detail, sha256=sha256)
     return True
+
+
+def _due(connection: Connection, which: ColumnElement[bool], *, now: datetime) -> Row[Any] | None:
+    return connection.execute(
+        select(case_audio, cases.c.upload_id, flags.c.evidence)
+        .join(cases, cases.c.case_id == case_audio.c.case_id)
+        .join(flags, flags.c.event_id == cases.c.event_id)
+        .where(case_audio.c.state == "pending", case_audio.c.next_attempt_at <= now, which)
+        .order_by(desc(cases.c.rank))
+        .limit(1)
+    ).first()
 
 
 def try_again(connection: Connection, case_id: str, *, now: datetime) -> int:
     """Ask for the missing recordings of a case once more; returns how many there are."""
     changed = connection.execute(
         update(case_audio)
-        .where(
-            case_audio.c.case_id == case_id, case_audio.c.state == "missing", case_audio.c.uri.is_not(None)
-        )
+        .where(case_audio.c.case_id == case_id, case_audio.c.state == "missing")
         .values(state="pending", attempts=0, detail="", next_attempt_at=now)
     )
     return int(changed.rowcount)
 
 
+def _judged_copy(database: Database, store: MediaStore, row: Row[Any]) -> str | None:
+    """The upload's own bytes, if an earlier case brought them here: an appeal comes months later."""
+    judged = Evidence.model_validate_json(row.evidence).audio.sha256
+    if row.track_id != UPLOAD_AUDIO or judged is None:
+        return None
+    return judged if _is_kept(database, store, judged) else None
+
+
+def _do_without(database: Database, store: MediaStore, row: Row[Any], detail: str) -> None:
+    """The original can't be had: an earlier copy of the same track or upload will do."""
+    same = (
+        cases.c.upload_id == row.upload_id if row.track_id == UPLOAD_AUDIO else true(),
+        case_audio.c.track_id == row.track_id,
+        case_audio.c.sha256.is_not(None),
+    )
+    with database.read() as connection:
+        earlier = connection.execute(
+            select(case_audio.c.sha256, media.c.stored_at)
+            .join(cases, cases.c.case_id == case_audio.c.case_id)
+            .join(media, media.c.sha256 == case_audio.c.sha256)
+            .where(*same)
+            .order_by(desc(media.c.stored_at))
+            .limit(1)
+        ).first()
+    if earlier is None or not _is_kept(database, store, earlier.sha256):
+        _finish(database, row, state="missing", detail=detail, sha256=None)
+        return
+    copied = (
+        f"this is the desk's own copy of {earlier.stored_at:%Y-%m-%d}; the original can't be had: {detail}"
+    )
+    _finish(database, row, state="ready", detail=copied, sha256=earlier.sha256)
+
+
+def _is_kept(database: Database, store: MediaStore, sha256: str) -> bool:
+    with database.read() as connection:
+        row = connection.execute(select(media.c.playable_name).where(media.c.sha256 == sha256)).first()
+    return row is not None and store.path(sha256, row.playable_name).exists()
+
+
 def _fetch(
     database: Database, store: MediaStore, reader: AudioReader, row: Row[Any], *, now: datetime
 ) -> tuple[str, str]:
+    if row.uri is None:
+        raise AudioNotFound("nobody knows where the audio of this reference lies")
     with store.writing() as temporary:
         reader.copy(row.uri, temporary)
         sha256 = sha256_of(temporary)
@@ -143,12 +191,10 @@ def _save(store: MediaStore, sha256: str, suffix: str, array: NDArray[np.generic
         store.keep(temporary, sha256, suffix)
 
 
-def _postpone(database: Database, row: Row[Any], detail: str, *, now: datetime) -> None:
+def _postpone(database: Database, store: MediaStore, row: Row[Any], detail: str, *, now: datetime) -> None:
     attempts = row.attempts + 1
     if attempts >= MAX_ATTEMPTS:
-        _finish(
-            database, row, state="missing", detail=f"given up after {attempts} tries: {detail}", sha256=None
-        )
+        _do_without(database, store, row, f"given up after {attempts} tries: {detail}")
         return
     wait = timedelta(seconds=FIRST_RETRY_S * 2**row.attempts)
     with database.write() as connection:

@@ -29,5 +29,6 @@ def links_of(desk: Desk, view: CaseView) -> dict[str, MediaLinks]:
                 audio=f"{base}/audio?{query}",
                 peaks=f"{base}/peaks?{query}",
                 spectrogram=f"{base}/spectrogram.png?{query}",
+                signs={name: f"{base}/signs/{name}.png?{query}" for name in sounding.signs},
             )
     return links

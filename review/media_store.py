@@ -4,6 +4,7 @@
     <folder>/ab/abcdef….flac         what browsers play, where they can't play the original
     <folder>/ab/abcdef….peaks.npy    int8  [n, 2], see review.pictures
     <folder>/ab/abcdef….bands.npy    uint8 [frames, bands]
+    <folder>/ab/abcdef….sign-comb.png  the picture of one sign of machine-made music
 
 Files are written under a temporary name and renamed: a name that exists is complete.
 """
@@ -53,6 +54,11 @@ class MediaStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.replace(path)
         return path
+
+    def remove(self, sha256: str) -> None:
+        """Delete all files of this recording; those that are gone already are no error."""
+        for path in self.path(sha256, "").parent.glob(f"{sha256}.*"):
+            path.unlink(missing_ok=True)
 
 
 def sha256_of(path: Path) -> str:

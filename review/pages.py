@@ -16,8 +16,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from sqlalchemy import desc, func, select
 
 from review.accounts import list_users
-from review.case_view import CaseView, view_case
+from review.case_today import open_view
+from review.case_view import CaseView
 from review.desk import Desk
+from review.intake import UPLOAD_AUDIO
 from review.media_links import links_of
 from review.quality import measure
 from review.queue import QueueFilter, Show, count_cases, floods, list_cases
@@ -68,9 +70,10 @@ def age(since: datetime, now: datetime) -> str:
 _pages.filters.update(
     clock_time=clock_time,
     percent=lambda share: "–" if share is None else f"{share:.0%}" if share >= 0.01 else f"{share:.2%}",
+    semitones=lambda shift: f"{shift + 0.0:+.1f} st" if abs(shift) >= 0.05 else "0 st",
     moment=lambda at: at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC"),
 )
-_pages.globals.update(age=age, label_of=label_of, May=May)
+_pages.globals.update(age=age, until=lambda then, now: age(now, then), label_of=label_of, May=May)
 
 
 @router.get("/")
@@ -150,13 +153,12 @@ def queue(
 
 @router.get("/cases/{case_id}")
 def case(request: Request, desk: DeskDep, caller: CallerDep, case_id: str) -> Response:
-    now = desk.now()
-    with desk.database.read() as connection:
-        view = view_case(connection, case_id, caller.person, now=now, policy=desk.policy)
+    view = open_view(desk, caller.person, case_id)
     links = links_of(desk, view)
+    upload = links.get(UPLOAD_AUDIO)
     return _render(
-        request, "case.html", caller, view=view, now=now, policy=desk.policy, reasons=_reasons(desk),
-        data=_case_data(view, links, desk),
+        request, "case.html", caller, view=view, now=desk.now(), policy=desk.policy, reasons=_reasons(desk),
+        data=_case_data(view, links, desk), sign_pictures={} if upload is None else upload.signs,
         soundings={sounding.track_id: sounding for sounding in view.reference_audio},
     )  # fmt: skip
 

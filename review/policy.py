@@ -18,6 +18,8 @@ class DeskPolicy:
     second_opinion_share: share of the cases that a second reviewer judges without seeing the first opinion.
     second_opinion_harm: from this harm (0..1) on, every case gets one.
     golden_share: share of a reviewer's "next" that are cases with a known answer.
+    documents_s: how long an uploader may take to send documents; then the case is open again without them.
+    media_keep_s: how long copies of audio are kept after the last case that plays them was closed.
     media_url_s: how long a signed audio address works; longer than a sitting on one case.
     """
 
@@ -29,6 +31,8 @@ class DeskPolicy:
     golden_share: float = 0.03
     note_required: frozenset[str] = NOTE_REQUIRED
     session_s: float = 10 * 3600.0
+    documents_s: float = 14 * 86_400.0
+    media_keep_s: float = 365 * 86_400.0
     media_url_s: float = 3600.0
     login_attempts: int = 10
     login_window_s: float = 300.0
@@ -42,6 +46,14 @@ class DeskPolicy:
     @property
     def undo(self) -> timedelta:
         return timedelta(seconds=self.undo_s)
+
+    @property
+    def documents(self) -> timedelta:
+        return timedelta(seconds=self.documents_s)
+
+    @property
+    def media_keep(self) -> timedelta:
+        return timedelta(seconds=self.media_keep_s)
 
     @property
     def sla(self) -> timedelta:

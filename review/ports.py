@@ -70,6 +70,23 @@ class AudioReader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class SignPicture:
+    """One sign of machine-made music, as it looks in one recording. name: as in evidence. png: the file."""
+
+    name: str
+    caption: str
+    png: bytes
+
+
+class SignPainter(Protocol):
+    """Draws what the detector of machine-made music looked at."""
+
+    def paint(self, path: Path, names: Sequence[str]) -> list[SignPicture]:
+        """A picture for each sign that it knows among `names`. Raises AudioError, DecoderUnavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Reference:
     """A track of the licensed catalog. uri: None when nobody knows where its audio lies."""
 

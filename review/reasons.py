@@ -6,6 +6,7 @@ a contract with whoever counts them: add to them, never rename.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -83,6 +84,16 @@ NOTE_REQUIRED: frozenset[str] = frozenset(
 
 MAX_NOTE_CHARACTERS = 3900
 """`Decision.reason` holds 4000, and the code stands before the note."""
+
+
+def notes_required(rules: Iterable[str]) -> frozenset[str]:
+    """Rules of the form `action:code` or `action:*`. Raises DecisionRefused for one that can never apply."""
+    known = {f"{action}:*" for action in REASONS}
+    known |= {f"{action}:{reason.code}" for action, reasons in REASONS.items() for reason in reasons}
+    chosen = frozenset(rules)
+    if unknown := sorted(chosen - known):
+        raise DecisionRefused(f"no decision is called {unknown[0]}; write one of {', '.join(sorted(known))}")
+    return chosen
 
 
 def check_decision(

@@ -190,6 +190,8 @@ case_audio = Table(
     Column("attempts", Integer, nullable=False),
     Column("next_attempt_at", UtcDateTime, nullable=False),
     Index("ix_review_case_audio_pending", "state", "next_attempt_at"),
+    Index("ix_review_case_audio_sha256", "sha256"),
+    Index("ix_review_case_audio_track_id", "track_id"),
 )
 
 media = Table(
@@ -203,6 +205,7 @@ media = Table(
     Column("loudness_lufs", Float),
     Column("picture_detail", Text, nullable=False),  # why there is no picture; empty when there is one
     Column("stored_at", UtcDateTime, nullable=False),
+    Column("signs", Text),  # JSON: caption by name of the sign that was drawn; none: not drawn yet
 )
 
 opinions = Table(
@@ -271,6 +274,16 @@ appeals = Table(
     Column("statement", Text, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
     Column("result", String(12)),  # upheld, overturned; none while open
+)
+
+papers = Table(
+    "review_papers",
+    metadata,
+    Column("paper_id", SERIAL, primary_key=True, autoincrement=True),
+    Column("case_id", CASE_ID, ForeignKey("review_cases.case_id"), nullable=False, index=True),
+    Column("actor", ID, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
 )
 
 audit = Table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -113,11 +114,12 @@ class Me:
 
 @dataclass(frozen=True, slots=True)
 class MediaLinks:
-    """Addresses of one recording that work until they expire."""
+    """Addresses of one recording that work until they expire. signs: pictures by the name of the sign."""
 
     audio: str
     peaks: str
     spectrogram: str
+    signs: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +139,12 @@ class QueueAnswer:
 
 @dataclass(frozen=True, slots=True)
 class BulkLine:
-    """What became of one case of a bulk action. opinion_id: None when it was refused."""
+    """What became of one case of a bulk action. opinion_id, undo_until: None when it was refused."""
 
     case_id: str
     opinion_id: int | None
     problem: str
+    undo_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 from pathlib import Path
@@ -97,6 +98,23 @@ def serve(
     golden_share: Annotated[
         float, typer.Option(min=0, max=1, help="Share of cases with a known answer.", rich_help_panel=DESK)
     ] = 0.03,
+    keep_audio_days: Annotated[
+        float,
+        typer.Option(min=1, help="Days for which copies of audio outlive their cases.", rich_help_panel=DESK),
+    ] = 365.0,
+    documents_days: Annotated[
+        float,
+        typer.Option(min=0.01, help="Days in which asked for documents should come.", rich_help_panel=DESK),
+    ] = 14.0,
+    note_required: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ACTION:CODE",
+            help="Decision that needs a note, as dismiss:other or confirm:*; may be repeated and replaces the"
+            " default list.",
+            rich_help_panel=DESK,
+        ),
+    ] = None,
 ) -> None:
     """Take flags in, serve the desk, publish decisions; until Ctrl-C or SIGTERM.
 
@@ -109,6 +127,7 @@ def serve(
         soundalike review serve --brokers localhost:9092 --references /srv/catalog
     """
     from review.policy import DeskPolicy  # noqa: PLC0415 -- `--help` stays quick
+    from review.reasons import NOTE_REQUIRED, notes_required  # noqa: PLC0415
     from soundalike.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings(
@@ -122,6 +141,8 @@ def serve(
     policy = DeskPolicy(
         undo_s=undo_s, lease_s=lease_s, sla_s=sla_h * 3600, second_opinion_share=second_opinion_share,
         second_opinion_harm=second_opinion_harm, golden_share=golden_share,
+        media_keep_s=keep_audio_days * 86_400, documents_s=documents_days * 86_400,
+        note_required=NOTE_REQUIRED if not note_required else notes_required(note_required),
     )  # fmt: skip
     folder = desk or settings.data / "review"
     url = public_url or f"http://{host}:{port}"
@@ -152,7 +173,8 @@ def demo(
 ) -> None:
     """Open the desk on the demo's flags, on this machine only, with a login that it prints.
 
-    Needs `soundalike demo` to have run, and Node to build the pages once.
+    Runs `soundalike demo` first where it has not run yet (about a minute), and needs Node to build the pages
+    once.
     """
     from review.accounts import set_password  # noqa: PLC0415
     from review.assets_build import assets_are_built, build_assets  # noqa: PLC0415
@@ -162,11 +184,15 @@ def demo(
     from soundalike.settings import load_settings  # noqa: PLC0415
 
     folder = folder.absolute()
-    if not (folder / "spool" / "flags.jsonl").exists():
-        raise ReviewError(f"{folder} holds no flags; run `soundalike demo` first, it takes a few minutes")
     if not assets_are_built():
         typer.echo("Building the desk's pages (once)")
         build_assets()
+    if not (folder / "spool" / "flags.jsonl").exists():
+        from soundalike.commands.demo import demo as run_demo  # noqa: PLC0415
+
+        typer.echo(f"{folder} holds no flags yet: running the demo (once)")
+        with contextlib.suppress(typer.Exit):  # a wrong verdict is the demo's finding; its flags are there
+            run_demo(folder)
     settings = load_settings(
         data=folder / "catalog", source="local", spool=folder / "spool", topic_prefix="",
         allow_uri=((folder / "uploads").as_uri() + "/",),

@@ -23,6 +23,8 @@ GROUP = "soundalike-review"
 DESK = "The desk"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 CLI_ACTOR = "command line"
+HOUSEKEEPING_S = 900.0
+"""Between two looks for copies of audio that have outlived their time, and for papers that never came."""
 
 DatabaseUrl = Annotated[
     str | None,
@@ -95,14 +97,17 @@ def put_together(
     from pipeline import topics  # noqa: PLC0415
     from review.assets_build import require_assets  # noqa: PLC0415
     from review.desk import Desk, utc_now  # noqa: PLC0415
+    from review.housekeeping import keep_house  # noqa: PLC0415
     from review.intake import intake_step  # noqa: PLC0415
     from review.media import prepare_next  # noqa: PLC0415
     from review.media_store import MediaStore  # noqa: PLC0415
     from review.outbox import publish_due  # noqa: PLC0415
     from review.sessions import Signer, load_key  # noqa: PLC0415
-    from review.workers import Worker  # noqa: PLC0415
+    from review.sign_pictures import paint_next  # noqa: PLC0415
+    from review.workers import IDLE_S, Worker  # noqa: PLC0415
     from soundalike.commands.review_wiring import (  # noqa: PLC0415
         CatalogReferences,
+        DetectorPainter,
         LogDecisionSink,
         LogEventSource,
         PipelineAudio,
@@ -138,16 +143,23 @@ def put_together(
             clock=utc_now,
         )
 
+    painter = DetectorPainter(plan.limits)
     steps = {
         "intake": take_in,
         "audio": lambda: prepare_next(tables, store, audio, now=utc_now()),
+        "signs": lambda: paint_next(tables, store, painter),
         "publisher": lambda: publish_due(tables, sink, now=utc_now()) > 0,
+        "housekeeping": lambda: keep_house(tables, store, now=utc_now(), policy=policy),
     }
+    pauses_s = {"housekeeping": HOUSEKEEPING_S}
     try:
         yield Desk(
             database=tables, store=store, references=known, signer=Signer(load_key(folder / "signing.key")),
             policy=policy, public_url=public_url, oidc=oidc, demo_login=demo_login,
-            workers=tuple(Worker(name, step, tables, utc_now) for name, step in steps.items()),
+            workers=tuple(
+                Worker(name, step, tables, utc_now, idle_s=pauses_s.get(name, IDLE_S))
+                for name, step in steps.items()
+            ),
         )  # fmt: skip
     finally:
         for open_thing in (uploads, flags, sink):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from review.ports import Reference, Sound
+from review.ports import Reference, SignPicture, Sound
 from soundalike.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -107,6 +107,20 @@ class PipelineAudio:
         soundfile.write(
             into, np.clip(samples.T, -1.0, 1.0), audio.sample_rate_hz, format="FLAC", subtype="PCM_16"
         )
+
+
+@dataclass(frozen=True)
+class DetectorPainter:
+    """`review.ports.SignPainter`: the signs as the second ear measures them."""
+
+    limits: DecodeLimits
+
+    def paint(self, path: Path, names: Sequence[str]) -> list[SignPicture]:
+        from classifiers.ai.sign_drawing import draw_signs  # noqa: PLC0415
+        from pipeline.decode import decode  # noqa: PLC0415
+
+        drawn = draw_signs(decode(path, limits=self.limits).audio, names)
+        return [SignPicture(name, picture.caption, picture.png) for name, picture in drawn.items()]
 
 
 @dataclass

@@ -122,9 +122,9 @@ def axe_violations(page: Page) -> list[str]:
     return [f"{v['id']}: {v['help']} {[n['target'] for n in v['nodes'][:3]]}" for v in found["violations"]]
 
 
-def test_keyboard_from_the_queue_to_the_topic(live: Any, reviewer: Any) -> None:
-    seed(live)
-    with reviewer(live, "ann") as page:
+def test_keyboard_from_the_queue_to_the_topic(live_with: Any, reviewer: Any) -> None:
+    with live_with(undo_s=12.0) as live, reviewer(live, "ann") as page:
+        seed(live)
         open_case(live, page)
         expect(page.get_by_role("heading", level=1)).to_have_text("Desert (sped up)")
         until(page, "document.querySelectorAll('.spectrum img:not([hidden])').length === 2")

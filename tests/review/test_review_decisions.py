@@ -9,7 +9,8 @@ import pytest
 
 from pipeline.events import Decision, parse_event
 from review.outbox import publish_due, waiting
-from soundalike.errors import BrokerError
+from review.reasons import notes_required
+from soundalike.errors import BrokerError, DecisionRefused
 
 
 class Sink:
@@ -340,3 +341,12 @@ def test_bulk_decides_what_it_can_and_says_what_not(bench: Any) -> None:
     assert [lines[case_id]["opinion_id"] is None for case_id in ids] == [True, False, False, False]
     assert "ben is working" in lines[ids[0]]["problem"]
     assert "no case" in lines["c-none"]["problem"]
+
+
+def test_rules_for_notes_are_the_operators(with_policy: Any) -> None:
+    bench = with_policy(note_required=notes_required(["confirm:*", "dismiss:not_ai"]))
+    case_id, ann = bench.flag("up-1"), bench.browser("ann")
+    assert "needs a note" in decide(ann, case_id, "confirm", "clone", status=422)["message"]
+    decide(ann, case_id, "dismiss", "other")
+    with pytest.raises(DecisionRefused, match="no decision is called confirm:everything"):
+        notes_required(["confirm:everything"])

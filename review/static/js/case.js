@@ -162,14 +162,36 @@ async function decide(action) {
 
 // Wiring
 
-const doing = { ...listening, claim, release };
+// What leads do beside deciding
+
+async function act(method, address, body) {
+  try {
+    await call(method, address, body);
+    window.location.reload();
+  } catch (error) {
+    complain(error);
+  }
+}
+
+const lead = {
+  papers: async () => {
+    const answer = await askReason('papers', [{ code: 'papers', label: 'What came, in words', note: true }]);
+    if (answer) await act('POST', `${path}/documents`, { note: answer.note });
+  },
+  golden: (button) => act('POST', '/golden', {
+    case_id: data.case_id, action: button.dataset.answer, reason_code: button.dataset.reason,
+  }),
+  retire: () => act('DELETE', `/golden/${data.case_id}`),
+};
+
+const doing = { ...listening, ...lead, claim, release };
 document.addEventListener('click', (event) => {
   const button = event.target.closest('[data-do], [data-act], [data-retry], tr[data-match]');
   if (!button || button.closest('dialog')) return;
   if (button.dataset.act) decide(button.dataset.act);
   else if ('retry' in button.dataset) listening.retry();
   else if (button.dataset.match !== undefined) choose(Number(button.dataset.match));
-  else doing[button.dataset.do]?.();
+  else doing[button.dataset.do]?.(button);
 });
 
 const either = (first, second) => () => decide(data.actions.includes(first) ? first : second);

@@ -3,7 +3,7 @@
 const dialog = document.getElementById('decide');
 const NAMES = {
   confirm: 'Confirm', dismiss: 'Dismiss', escalate: 'Escalate', documents: 'Request documents',
-  uphold: 'Uphold the decision', overturn: 'Overturn the decision',
+  papers: 'Documents came', uphold: 'Uphold the decision', overturn: 'Overturn the decision',
 };
 
 /**

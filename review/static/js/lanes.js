@@ -32,7 +32,14 @@ export class Lanes extends EventTarget {
     const m = this.player.match;
     if (m && zoomed) {
       const margin = Math.max(1, (m.query_end_s - m.query_start_s) * MARGIN);
-      this.window = [m.query_start_s - margin, m.query_end_s + margin];
+      // Not beyond where both recordings have ended: that would be empty in both lanes.
+      const reference = this.data.audio[m.track_id]?.duration_s ?? 0;
+      const first = Math.min(0, reference ? this.player.toUpload(0) : 0);
+      const last = Math.max(this.duration, reference ? this.player.toUpload(reference) : 0);
+      this.window = [
+        Math.max(m.query_start_s - margin, first),
+        Math.min(m.query_end_s + margin, Math.max(last, m.query_end_s)),
+      ];
     } else {
       this.window = [0, this.duration];
     }
@@ -159,7 +166,10 @@ class Lane {
           box.type = 'button';
           box.tabIndex = -1; // the table of spans is the way for the keyboard
           box.dataset.span = span.index;
-          box.setAttribute('aria-label', `Span on ${span.label}`);
+          box.setAttribute('aria-label', `Span ${span.index + 1} on ${span.label}`);
+          box.append(Object.assign(document.createElement('span'), {
+            className: 'number', textContent: span.index + 1, ariaHidden: 'true',
+          }));
         }
         box.toggleAttribute('data-chosen', span.chosen);
         box.toggleAttribute('data-other', Boolean(chosen) && !span.chosen);

@@ -63,13 +63,20 @@ export function complain(error) {
 const LAST = 'soundalike.last-decision';
 
 export function rememberDecision(decided, label) {
-  sessionStorage.setItem(LAST, JSON.stringify({ ...decided, label }));
+  rememberDecisions([decided], label);
+}
+
+/** decided: [{opinion_id, case_id, undo_until}], one or a whole bulk. */
+export function rememberDecisions(decided, label) {
+  const ends = decided.map((one) => new Date(one.undo_until).getTime());
+  const last = { opinions: decided.map((one) => one.opinion_id), case_id: decided[0].case_id, label };
+  sessionStorage.setItem(LAST, JSON.stringify({ ...last, until: Math.min(...ends) }));
 }
 
 function lastDecision() {
   const stored = sessionStorage.getItem(LAST);
   const last = stored ? JSON.parse(stored) : null;
-  return last && new Date(last.undo_until) > new Date() ? last : null;
+  return last && last.until > Date.now() ? last : null;
 }
 
 export async function undoLast() {
@@ -79,9 +86,9 @@ export async function undoLast() {
     return;
   }
   try {
-    await call('POST', `/opinions/${last.opinion_id}/undo`);
+    for (const opinion of last.opinions) await call('POST', `/opinions/${opinion}/undo`);
     sessionStorage.removeItem(LAST);
-    window.location.assign(`/cases/${last.case_id}`);
+    window.location.assign(last.opinions.length > 1 ? '/queue?show=mine' : `/cases/${last.case_id}`);
   } catch (error) {
     complain(error);
   }
@@ -90,7 +97,7 @@ export async function undoLast() {
 export function offerUndo() {
   const last = lastDecision();
   if (!last) return;
-  const seconds = (new Date(last.undo_until) - new Date()) / 1000;
+  const seconds = (last.until - Date.now()) / 1000;
   say(`${last.label}.`, { seconds, action: { label: 'Undo', key: 'u', run: undoLast } });
 }
 

@@ -1,7 +1,7 @@
 // The queue: keyboard walk, next case, bulk decisions. The list itself comes from the server through htmx.
 
 import { askReason } from './decide.js';
-import { bindKeys, call, complain, rememberDecision, say } from './page.js';
+import { bindKeys, call, complain, offerUndo, rememberDecisions, say } from './page.js';
 
 const list = document.getElementById('cases');
 const bulk = document.getElementById('bulk');
@@ -9,7 +9,8 @@ const filter = document.getElementById('filter');
 let current = -1;
 
 const rows = () => [...list.querySelectorAll('tr[data-case]')];
-const picked = () => [...list.querySelectorAll('input[name=pick]:checked')].map((box) => box.value);
+const picked = new Set(); // also cases that are not on this page
+const MOST = 200; // of one bulk decision, as the server has it
 
 function walk(step) {
   const all = rows();
@@ -42,13 +43,45 @@ async function next() {
 
 function showBulk() {
   if (!bulk) return;
-  const count = picked().length;
-  bulk.hidden = count === 0;
-  document.getElementById('bulk-count').textContent = count;
+  for (const box of list.querySelectorAll('input[name=pick]')) box.checked = picked.has(box.value);
+  bulk.hidden = picked.size === 0;
+  document.getElementById('bulk-count').textContent = picked.size;
+}
+
+function pick(ids, on = true) {
+  for (const id of ids) {
+    if (on) picked.add(id);
+    else picked.delete(id);
+  }
+  showBulk();
+}
+
+/** Adds all open cases of the selected cases' uploaders, or on the references that they match best. */
+async function pickMore(kind) {
+  try {
+    const wanted = new Set();
+    for (const id of [...picked].slice(0, 20)) {
+      const { case: found } = await call('GET', `/cases/${id}`);
+      const value = kind === 'uploader' ? found.line.uploader : found.evidence.matches[0]?.track_id;
+      if (value) wanted.add(value);
+    }
+    const before = picked.size;
+    let left = 0;
+    for (const value of wanted) {
+      const name = kind === 'uploader' ? 'uploader' : 'track_id';
+      const page = await call('GET', `/cases?limit=${MOST}&${name}=${encodeURIComponent(value)}`);
+      const free = page.cases.filter((line) => !line.leased_by).map((line) => line.case_id);
+      pick(free.slice(0, MOST - picked.size));
+      left += page.total - page.cases.length;
+    }
+    say(`${picked.size - before} more selected${left ? `; ${left} do not fit into one bulk decision` : ''}.`);
+  } catch (error) {
+    complain(error);
+  }
 }
 
 async function decideMany(action) {
-  const ids = picked();
+  const ids = [...picked].slice(0, MOST);
   if (!ids.length) return;
   const reasons = JSON.parse(document.getElementById('reasons').textContent)[action];
   const answer = await askReason(action, reasons, { many: ids.length });
@@ -58,10 +91,15 @@ async function decideMany(action) {
       case_ids: ids, action: answer.action, reason_code: answer.reason_code, note: answer.note,
     });
     const refused = lines.filter((line) => line.opinion_id === null);
-    const done = lines.length - refused.length;
+    const done = lines.filter((line) => line.opinion_id !== null);
+    picked.clear();
+    showBulk();
     window.htmx?.trigger(filter, 'submit');
-    say(`${done} decided${refused.length ? `, ${refused.length} left: ${refused[0].problem}` : ''}.`, { seconds: 12 });
-    bulk.hidden = true;
+    const problem = refused.length ? `; ${refused.length} left: ${refused[0].problem}` : '';
+    if (done.length) {
+      rememberDecisions(done, `${answer.label}, ${done.length} cases${problem}`);
+      offerUndo();
+    } else say(`Nothing was decided${problem}.`, { seconds: 12 });
   } catch (error) {
     complain(error);
   }
@@ -69,17 +107,19 @@ async function decideMany(action) {
 
 document.getElementById('next')?.addEventListener('click', next);
 document.getElementById('bulk-clear')?.addEventListener('click', () => {
-  for (const box of list.querySelectorAll('input:checked')) box.checked = false;
+  picked.clear();
   showBulk();
 });
 for (const button of bulk?.querySelectorAll('[data-act]') ?? []) {
   button.addEventListener('click', () => decideMany(button.dataset.act));
 }
+for (const button of bulk?.querySelectorAll('[data-more]') ?? []) {
+  button.addEventListener('click', () => pickMore(button.dataset.more));
+}
 list.addEventListener('change', (event) => {
-  if (event.target.id === 'select-all') {
-    for (const box of list.querySelectorAll('input[name=pick]')) box.checked = event.target.checked;
-  }
-  showBulk();
+  const all = event.target.id === 'select-all';
+  const boxes = all ? [...list.querySelectorAll('input[name=pick]')] : [event.target];
+  pick(boxes.map((box) => box.value), event.target.checked);
 });
 document.body.addEventListener('htmx:afterSwap', () => {
   current = -1;
@@ -95,11 +135,11 @@ bindKeys({
   ArrowUp: () => walk(-1),
   Enter: open,
   s: () => {
-    const box = rows()[current]?.querySelector('input[name=pick]');
-    if (box) {
-      box.checked = !box.checked;
-      showBulk();
-    }
+    const id = rows()[current]?.dataset.case;
+    if (bulk && id) pick([id], !picked.has(id));
   },
+  y: () => decideMany('confirm'),
+  d: () => decideMany('dismiss'),
+  e: () => decideMany('escalate'),
   '/': () => document.getElementById('text').focus(),
 });

@@ -1,0 +1,162 @@
+"""A picture for each sign: what the second ear looked at in this recording, for people who have to judge it.
+
+    pictures = draw_signs(audio, ("comb", "stereo"))
+    pictures["comb"].png            # bytes of a PNG, about 900 x 420 pixels
+    pictures["comb"].caption        # one sentence that says what to look for
+
+Pictures show measurements, not conclusions: the same features stand in human music too, and the caption says
+what would be typical of either.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
+
+from classifiers.ai.listening import BIN_HZ, BINS, DEPTH_DB, Listening, listen
+from classifiers.ai.sign_comb import FINE_BIN_HZ, flattened_spectrum
+from classifiers.audio import Audio
+from soundalike.errors import SettingsError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH_IN, HEIGHT_IN, DPI = 6.0, 2.8, 150
+BANDS_HZ: Final = ((200, 800), (800, 2000), (2000, 4000), (4000, 8000), (8000, 12_000), (12_000, 15_500))
+RAYLEIGH_DB: Final = 5.57
+"""Standard deviation of the level of Gaussian noise in a spectrogram's cell."""
+SMOOTH_BINS: Final = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    caption: str
+    png: bytes
+
+
+def draw_signs(audio: Audio, names: Iterable[str]) -> dict[str, Picture]:
+    """A picture for every name that can be drawn. SettingsError without matplotlib."""
+    try:
+        from matplotlib.figure import Figure  # noqa: PLC0415 -- slow, and only for pictures
+    except ImportError as error:
+        raise SettingsError("pictures need matplotlib: pip install matplotlib") from error
+    listening = listen(audio)
+    pictures = {}
+    for name in names:
+        if name not in _DRAWN:
+            continue
+        figure = Figure(figsize=(WIDTH_IN, HEIGHT_IN), layout="constrained")
+        axes = figure.subplots()
+        axes.tick_params(labelsize=8)
+        caption = _DRAWN[name](axes, listening)
+        axes.xaxis.label.set_fontsize(8)
+        axes.yaxis.label.set_fontsize(8)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=DPI)
+        pictures[name] = Picture(caption, buffer.getvalue())
+    return pictures
+
+
+def _comb(axes: Axes, listening: Listening) -> str:
+    flat = flattened_spectrum(listening).mean(axis=0)
+    hz = np.arange(flat.size) * FINE_BIN_HZ
+    shown = (hz >= 5000) & (hz <= 6500)
+    axes.plot(hz[shown] / 1000, flat[shown], color="#1c55b8", lw=0.9)
+    axes.set(xlabel="kHz", ylabel="dB above the running mean")
+    axes.grid(alpha=0.3)
+    return (
+        "The averaged spectrum, flattened, a stretch of it: lines at one even spacing through the whole"
+        " spectrum come from strided decoders; unevenly spaced ones from held notes."
+    )
+
+
+def _stereo(axes: Axes, listening: Listening) -> str:
+    if listening.mono:
+        axes.text(0.5, 0.5, "mono: nothing to compare", ha="center", va="center", transform=axes.transAxes)
+        axes.set_axis_off()
+        return "The recording is mono, so this sign is silent."
+    mid, side = listening.mid_db.mean(axis=(0, 1)), listening.side_db.mean(axis=(0, 1))
+    khz = np.arange(BINS) * BIN_HZ / 1000
+    axes.plot(khz, uniform_filter1d(mid, SMOOTH_BINS), color="#1c55b8", lw=1.1, label="mid (both channels)")
+    axes.plot(khz, uniform_filter1d(side, SMOOTH_BINS), color="#c25b12", lw=1.1, label="side (difference)")
+    axes.set(xlabel="kHz", ylabel="dB below the loudest", ylim=(-DEPTH_DB, 0))
+    axes.legend(fontsize=7)
+    axes.grid(alpha=0.3)
+    return (
+        "Level of what the channels share and of their difference: a mix places instruments at all"
+        " frequencies alike; a decoder often widens or narrows band by band."
+    )
+
+
+def _scatter(axes: Axes, listening: Listening) -> str:
+    rest_db = listening.mid_db - uniform_filter1d(listening.mid_db, SMOOTH_BINS, axis=2, mode="nearest")
+    heard = listening.mid_db > -DEPTH_DB + 1
+    scatter = []
+    for low_hz, high_hz in BANDS_HZ:
+        band = slice(round(low_hz / BIN_HZ), round(high_hz / BIN_HZ))
+        cells = rest_db[..., band][heard[..., band]]
+        scatter.append(float(cells.std()) if cells.size else 0.0)
+    places = np.arange(len(BANDS_HZ))
+    axes.bar(places, scatter, color="#1c55b8", width=0.6)
+    axes.axhline(RAYLEIGH_DB, color="#a52a2a", lw=1.2, ls="--", label="natural noise (Rayleigh, 5.6 dB)")
+    axes.set_xticks(places, [f"{low / 1000:g}–{high / 1000:g}" for low, high in BANDS_HZ])
+    axes.set(xlabel="band in kHz", ylabel="scatter of cells in dB")
+    axes.legend(fontsize=7, loc="lower right")
+    return (
+        "How much neighbouring cells of the spectrogram differ: hiss, breath and cymbals scatter by the"
+        " dashed line; much less or more is noise from a learnt palette, or tones that fill the band."
+    )
+
+
+def _grain(axes: Axes, listening: Listening) -> str:
+    level_db = listening.mid_db.reshape(-1, BINS)
+    low, high = round(2000 / BIN_HZ), round(8000 / BIN_HZ)
+    frames = level_db[: min(len(level_db), 400), low:high]
+    rest_db = frames - uniform_filter1d(frames, SMOOTH_BINS, axis=1, mode="nearest")
+    axes.imshow(
+        rest_db.T, origin="lower", aspect="auto", cmap="magma", vmin=-15, vmax=15,
+        extent=(0, len(frames) * 0.025, 2, 8), interpolation="nearest",
+    )  # fmt: skip
+    axes.set(xlabel="s", ylabel="kHz")
+    return (
+        "Fine structure with the level taken out: music is irregular here; faint steady lines or a lattice"
+        " that does not follow the notes is the frame grid of a decoder."
+    )
+
+
+def _attacks(axes: Axes, listening: Listening) -> str:
+    look = _liveliest(listening)
+    level_db = listening.mid_db[look]
+    colours = ("#1c55b8", "#17693a", "#c25b12", "#8a2bb0")
+    for (low_hz, high_hz), colour in zip(BANDS_HZ[1:5], colours, strict=True):
+        band = level_db[:, round(low_hz / BIN_HZ) : round(high_hz / BIN_HZ)].mean(axis=1)
+        rise = np.maximum(np.diff(band), 0)
+        axes.plot(np.arange(rise.size) * 0.025, rise, lw=1.0, color=colour,
+                  label=f"{low_hz / 1000:g}–{high_hz / 1000:g} kHz")  # fmt: skip
+    axes.set(xlabel="s", ylabel="rise in dB per 25 ms")
+    axes.legend(fontsize=7, ncols=4, loc="upper right")
+    axes.grid(alpha=0.3)
+    return (
+        "Rises of level by band in the liveliest part: a struck note rises in all bands at once; rises that"
+        " are soft or fall apart from band to band are blurred by a decoder's frames."
+    )
+
+
+def _liveliest(listening: Listening) -> int:
+    changes: NDArray[np.float32] = np.maximum(np.diff(listening.mid_db.mean(axis=2), axis=1), 0).sum(axis=1)
+    return int(changes.argmax())
+
+
+_DRAWN: Final[dict[str, Callable[[Axes, Listening], str]]] = {
+    "comb": _comb,
+    "stereo": _stereo,
+    "texture": _scatter,
+    "grain": _grain,
+    "attacks": _attacks,
+}
