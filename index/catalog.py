@@ -28,6 +28,7 @@ from index import changelog, consents, recordings
 from index.changelog import Delta, Entry
 from index.consents import Account
 from index.database import LOCK_WAIT_S, Clock, Database, parse_url, sqlite_url, utc_now
+from index.feed import Feed
 from index.findings import Finding, find, owns
 from index.prints import Print, PrintStore
 from index.recordings import Manifest, PrintFile
@@ -66,6 +67,7 @@ class Catalog:
         self._database = database
         self._prints = store
         self.suppressions = Suppressions(database)
+        self.feed = Feed(database, store)
 
     @classmethod
     def open(
@@ -177,6 +179,11 @@ class Catalog:
         """The tracks of now, or of an earlier generation; oldest first."""
         with self._database.read() as connection:
             return list(recordings.live_tracks(connection, at_generation=at_generation))
+
+    def count(self) -> int:
+        """How many tracks there are now."""
+        with self._database.read() as connection:
+            return recordings.count_live(connection)
 
     def track(self, track_id: str) -> Track:
         """Raises UnknownTrack."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, or_, select
 
 from index.database import Writing
 from index.tables import accounts, rightsholders, terms
@@ -64,22 +64,27 @@ def record_terms(writing: Writing, new: Sequence[Term], *, supersede: bool) -> l
         if term.term_id in seen:
             raise CatalogError(f"term {term.term_id} comes twice in one batch; give each term its own id")
         seen.add(term.term_id)
-    existing = {term.term_id: term for term in newest_versions(_with_ids(writing.connection, sorted(seen)))}
+    existing = {term.term_id: term for term in newest_versions(with_ids(writing.connection, sorted(seen)))}
     recorded = [
         replace(term, version=_next_version(term, existing, supersede=supersede), recorded_at=writing.at)
         for term in new
     ]
+    insert_versions(writing, recorded)
+    return recorded
+
+
+def insert_versions(writing: Writing, recorded: Sequence[Term]) -> None:
+    """Writes the terms with the versions that they carry."""
     holders = rightsholder_ids(writing, (term.rightsholder for term in recorded))
     if recorded:
         writing.connection.execute(
             terms.insert(), [_to_row(term, rightsholder_id=holders[term.rightsholder]) for term in recorded]
         )
-    return recorded
 
 
 def withdraw_term(writing: Writing, term_id: str, *, at: datetime) -> Term:
     """Ends the term at `at` by a new version; one that had not begun yet never begins."""
-    found = newest_versions(_with_ids(writing.connection, [term_id]))
+    found = newest_versions(with_ids(writing.connection, [term_id]))
     if not found:
         raise CatalogError(f"there is no term {term_id}; `soundalike catalog terms list` shows all")
     term = found[0]
@@ -165,18 +170,28 @@ def _next_version(term: Term, existing: dict[str, Term], *, supersede: bool) -> 
             f"there is a term {term.term_id} already (version {before.version}); take another id,"
             " or record this one as its new version"
         )
+    check_same_subject(before, term)
+    return before.version + 1
+
+
+def check_same_subject(before: Term, term: Term) -> None:
+    """Raises CatalogError if a new version speaks of somebody or something else: it is another term then."""
     if (before.rightsholder, before.track_id, before.use) != (term.rightsholder, term.track_id, term.use):
         raise CatalogError(
             f"a new version of term {term.term_id} must keep its rightsholder ({before.rightsholder}),"
             f" track ({before.track_id or 'all'}) and use ({before.use}); withdraw it and record another term"
         )
-    return before.version + 1
 
 
-def _with_ids(connection: Connection, term_ids: Sequence[str]) -> Iterator[Term]:
+def with_ids(connection: Connection, term_ids: Sequence[str]) -> Iterator[Term]:
+    """All versions of the terms of these ids."""
     for chunk in _chunks(term_ids):
-        for row in connection.execute(_select_terms().where(terms.c.term_id.in_(chunk))):
-            yield _to_term(row)
+        yield from where(connection, terms.c.term_id.in_(chunk))
+
+
+def where(connection: Connection, condition: ColumnElement[bool]) -> Iterator[Term]:
+    """All versions of all terms that meet a condition on `index.tables.terms`."""
+    return (_to_term(row) for row in connection.execute(_select_terms().where(condition)))
 
 
 def _select_terms() -> Select[Any]:

@@ -23,7 +23,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 
 from index.tables import catalog_state, changes
-from soundalike.errors import CatalogBusy, CatalogDamaged, CatalogError
+from soundalike.errors import CatalogBusy, CatalogDamaged, CatalogError, CatalogUnavailable
 
 LOCK_WAIT_S = 10.0
 """How long a writer waits for another. One change takes milliseconds, a batch of 100,000 terms seconds."""
@@ -213,7 +213,7 @@ def _typed_errors(url: URL, lock_wait_s: float) -> Iterator[None]:
             ) from error
         if isinstance(error, OperationalError):
             cause = " ".join(str(error.orig).split())
-            raise CatalogError(f"the catalog at {describe(url)} can't be used: {cause}") from error
+            raise CatalogUnavailable(f"the catalog at {describe(url)} can't be used: {cause}") from error
         if isinstance(error.orig, sqlite3.DatabaseError) and error.orig.sqlite_errorcode & 0xFF in (
             sqlite3.SQLITE_CORRUPT,
             sqlite3.SQLITE_NOTADB,

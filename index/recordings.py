@@ -123,6 +123,11 @@ def alive_in(at_generation: int) -> tuple[ColumnElement[bool], ColumnElement[boo
     return tracks.c.added_generation <= at_generation, removed_later
 
 
+def count_live(connection: Connection) -> int:
+    query = select(func.count()).select_from(tracks).where(tracks.c.removed_at.is_(None))
+    return int(connection.execute(query).scalar_one())
+
+
 def ids_of_audio(connection: Connection, audio_sha256: str) -> tuple[str, ...]:
     query = select(tracks.c.track_id).where(
         tracks.c.audio_sha256 == audio_sha256, tracks.c.removed_at.is_(None)

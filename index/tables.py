@@ -179,6 +179,7 @@ terms = Table(
     Column("recorded_at", UtcDateTime, nullable=False),
     CheckConstraint("decision IN ('allow', 'deny')", name="decision"),
     Index("ix_terms_look_up", "rightsholder_id", "use", "track_id"),
+    Index("ix_terms_track_id", "track_id"),
 )
 """What a rightsholder agreed to. Without `track_id`: all its works; without `licensee`: anybody.
 

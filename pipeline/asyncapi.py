@@ -103,6 +103,15 @@ CHANNELS = (
         direction="send",
     ),
     Channel(
+        topic=topics.CATALOG_DEAD_LETTERS,
+        event_types=(DEAD_LETTER_TYPE,),
+        key="the key of the original record",
+        producer="index",
+        consumer="operators",
+        summary="A change of the catalog that could not be applied: its original bytes, and why.",
+        direction="send",
+    ),
+    Channel(
         topic=topics.DECISIONS,
         event_types=(DECISION_TYPE,),
         key="upload_id",

@@ -88,6 +88,21 @@ class Metrics:
         self._restarts = Counter(
             "soundalike_job_restarts", "Times the job was restarted after a failure", registry=registry
         )
+        self._catalog_changes = Counter(
+            "soundalike_catalog_changes",
+            "Changes of the catalog read from its topic",
+            ["change", "outcome"],
+            registry=registry,
+        )
+        self._catalog_delay = Histogram(
+            "soundalike_catalog_change_seconds", "From the time of a catalog event to its being in effect",
+            buckets=AGE_BUCKETS_S, registry=registry,
+        )  # fmt: skip
+        self._quarantined = Gauge(
+            "soundalike_quarantined_references",
+            "References that flooded and wait for a person",
+            registry=registry,
+        )
         build = Info("soundalike_build", "Version of the software", registry=registry)
         build.info({"version": _version()})
 
@@ -147,6 +162,19 @@ class Metrics:
         """From now on both are asked at each scrape."""
         self._stale.set_function(lambda: float(is_stale()))
         self._refused_shards.set_function(lambda: float(refused_shards()))
+
+    def catalog_change(
+        self, change: str, *, outcome: str, said_at: datetime | None = None, now: datetime | None = None
+    ) -> None:
+        """A change of the catalog is in effect, or was `stale`; `said_at`: the time of its event."""
+        self._catalog_changes.labels(change=change, outcome=outcome).inc()
+        if said_at is not None and outcome == "applied":
+            now_s = time.time() if now is None else now.timestamp()
+            self._catalog_delay.observe(max(0.0, now_s - said_at.timestamp()))
+
+    def quarantined(self, references: int) -> None:
+        """So many references wait for a person."""
+        self._quarantined.set(references)
 
     def job_restarted(self) -> None:
         """The supervisor started the job again after a failure."""

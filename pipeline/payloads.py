@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 from urllib.parse import quote, unquote
@@ -190,6 +191,7 @@ class CatalogChange(Document):
     artists: tuple[str, ...] = ()
     isrc: str | None = None
     iswc: str | None = None
+    release_date: date | None = Field(None, description="YYYY-MM-DD")
     rightsholders: tuple[CatalogShare, ...] = ()
     terms: tuple[CatalogTerm, ...] = ()
 

@@ -14,9 +14,10 @@ FLAGS = "flags"
 ATTRIBUTIONS = "attributions"
 DEAD_LETTERS = "uploads.dlq"
 DECISIONS = "decisions"
+CATALOG_DEAD_LETTERS = "catalog.dlq"
 
 OUTPUTS = (VERDICTS, FLAGS, ATTRIBUTIONS, DEAD_LETTERS)
-ALL = (UPLOADS, CATALOG, *OUTPUTS, DECISIONS)
+ALL = (UPLOADS, CATALOG, *OUTPUTS, DECISIONS, CATALOG_DEAD_LETTERS)
 
 DEFAULT_PARTITIONS = 6
 """Enough for six readers in parallel. Partitions can be added to a running topic, never taken away."""
@@ -33,7 +34,9 @@ of `uploads`.
 
 def plan(name: str, *, partitions: int = DEFAULT_PARTITIONS, replication: int = 1) -> TopicPlan:
     """The plan of one topic. `replication` is 1 for a single broker; use 3 in production."""
-    settings = (("max.message.bytes", str(MAX_MESSAGE_BYTES)),) if name in OUTPUTS else ()
+    settings = (
+        (("max.message.bytes", str(MAX_MESSAGE_BYTES)),) if name in (*OUTPUTS, CATALOG_DEAD_LETTERS) else ()
+    )
     return TopicPlan(name, partitions=partitions, replication=replication, settings=settings)
 
 

@@ -21,6 +21,7 @@ Callers catch by meaning, and each message says what was tried, on what, and wha
     │   ├── DuplicateTrack       the id is taken by another recording
     │   ├── UnknownTrack         no such id
     │   ├── CatalogBusy          another writer holds the catalog
+    │   ├── CatalogUnavailable   its database does not answer or refuses
     │   └── CatalogDamaged       a file fails its checksum, or belongs to another model
     ├── ModelError               model weights are missing, damaged or of another interface
     ├── BrokerError              Kafka did not answer, or refused
@@ -153,6 +154,12 @@ class CatalogBusy(CatalogError):
     """Another process is writing to the catalog."""
 
     reason = "catalog_busy"
+
+
+class CatalogUnavailable(CatalogError):
+    """The catalog's database does not answer, or refuses. Says nothing about what was asked."""
+
+    reason = "catalog_unavailable"
 
 
 class CatalogDamaged(CatalogError):

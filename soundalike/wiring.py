@@ -8,7 +8,9 @@ from soundalike.errors import SettingsError
 from soundalike.settings import Settings
 
 if TYPE_CHECKING:
+    from pipeline.decode import DecodeLimits
     from pipeline.equipment import EquipmentPlan
+    from pipeline.fetch import FetchPolicy
     from pipeline.log import Log
 
 LOCAL_FILES = "file:///"
@@ -17,32 +19,43 @@ LOCAL_FILES = "file:///"
 
 def equipment_plan(settings: Settings, *, prefixes: tuple[str, ...] | None = None) -> EquipmentPlan:
     """How uploads are judged under these settings; `prefixes` instead of `settings.allow_uri`."""
-    from pipeline.decode import DecodeLimits  # noqa: PLC0415 -- torch and Beam only where they are used
-    from pipeline.equipment import EquipmentPlan  # noqa: PLC0415
-    from pipeline.fetch import FetchPolicy  # noqa: PLC0415
+    from pipeline.equipment import EquipmentPlan  # noqa: PLC0415 -- torch and Beam only where they are used
     from pipeline.policy import Policy  # noqa: PLC0415
 
     return EquipmentPlan(
         data_dir=settings.data,
         catalog_url=None if settings.catalog_url is None else settings.catalog_url.get_secret_value(),
         embedder=settings.embedder,
-        fetch=FetchPolicy(
-            prefixes=settings.allow_uri if prefixes is None else prefixes,
-            max_bytes=settings.max_bytes,
-            timeout_s=settings.fetch_timeout_s,
-            private_hosts=frozenset(settings.private_host),
-        ),
-        limits=DecodeLimits(
-            max_duration_s=settings.max_duration_s,
-            max_channels=settings.max_channels,
-            max_decode_s=settings.max_decode_s,
-        ),
+        fetch=fetch_policy(settings, prefixes=prefixes),
+        limits=decode_limits(settings),
         policy=Policy(
             max_false_positive_rate=settings.max_false_positive_rate,
             min_matched_s=settings.min_matched_s,
             min_ai_probability=settings.min_ai_probability,
         ),
         fetch_attempts=settings.fetch_attempts,
+    )
+
+
+def fetch_policy(settings: Settings, *, prefixes: tuple[str, ...] | None = None) -> FetchPolicy:
+    """From where audio may be fetched, and how much of it."""
+    from pipeline.fetch import FetchPolicy  # noqa: PLC0415
+
+    return FetchPolicy(
+        prefixes=settings.allow_uri if prefixes is None else prefixes,
+        max_bytes=settings.max_bytes,
+        timeout_s=settings.fetch_timeout_s,
+        private_hosts=frozenset(settings.private_host),
+    )
+
+
+def decode_limits(settings: Settings) -> DecodeLimits:
+    from pipeline.decode import DecodeLimits  # noqa: PLC0415
+
+    return DecodeLimits(
+        max_duration_s=settings.max_duration_s,
+        max_channels=settings.max_channels,
+        max_decode_s=settings.max_decode_s,
     )
 
 

@@ -200,6 +200,30 @@ def build() -> dashboard.Dashboard:
             "Tracks served", [(f"soundalike_index_tracks{{{JOB}}}", "{{instance}}")], unit=COUNT
         ).description("0 means: no catalog is loaded, everything passes as clear.")
     )
+    board.with_panel(
+        _curves(
+            "Changes of the catalog",
+            [(_rate("soundalike_catalog_changes_total", by="change, outcome"), "{{change}}: {{outcome}}")],
+            unit=PER_SECOND,
+            span=THIRD,
+        ).description("Read from the topic catalog. Stale: a revision that was applied before.")
+    )
+    board.with_panel(
+        _curves(
+            "From a change to its effect",
+            _quantiles("soundalike_catalog_change_seconds"),
+            unit=SECONDS,
+            span=THIRD,
+        ).description("A withdrawn consent has to be in effect within a minute.")
+    )
+    board.with_panel(
+        _curves(
+            "References that wait for a person",
+            [(f"sum(soundalike_quarantined_references{{{JOB}}})", "quarantined")],
+            unit=COUNT,
+            span=THIRD,
+        ).description("They flooded and accuse nobody until `soundalike catalog quarantine` has an answer.")
+    )
     return board
 
 

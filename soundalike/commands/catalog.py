@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from soundalike.commands.catalog_options import CatalogUrl, Data, open_catalog
+from soundalike.commands.catalog_serve import serve
 from soundalike.commands.catalog_suppress import quarantine, suppress
 from soundalike.commands.catalog_terms import account, terms
 
@@ -31,6 +32,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
+app.command("serve")(serve)
 app.add_typer(terms, name="terms")
 app.add_typer(account, name="account")
 app.add_typer(suppress, name="suppress")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -27,6 +27,10 @@ REPLAY_GROUP = "soundalike-replay"
 Reason = Annotated[
     str | None, typer.Option(metavar="CODE", help="Only those with this reason, e.g. fetch_failed.")
 ]
+Of = Annotated[
+    Literal["uploads", "catalog"],
+    typer.Option("--topic", help="Of which topic's records: uploads.dlq or catalog.dlq."),
+]
 Stage = Annotated[str | None, typer.Option(metavar="NAME", help="Only those that failed in this stage.")]
 
 
@@ -37,6 +41,7 @@ def list_all(
     source: options.Source = None,
     spool: options.Spool = None,
     topic_prefix: options.TopicPrefix = None,
+    topic: Of = "uploads",
     reason: Reason = None,
     stage: Stage = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON Lines.")] = False,
@@ -54,7 +59,9 @@ def list_all(
     settings = load_settings(brokers=brokers, source=source, spool=spool, topic_prefix=topic_prefix)
     found = [
         (letter_id, letter)
-        for letter_id, letter in _letters(open_log(settings), settings.topic_prefix, group=None)
+        for letter_id, letter in _letters(
+            open_log(settings), settings.topic_prefix + _dead_letters_of(topic), group=None
+        )
         if reason in (None, letter.reason) and stage in (None, letter.stage)
     ]
     if as_json:
@@ -74,11 +81,12 @@ def replay(
     source: options.Source = None,
     spool: options.Spool = None,
     topic_prefix: options.TopicPrefix = None,
+    topic: Of = "uploads",
     everything: Annotated[
         bool, typer.Option("--all", help="All that came since the last `replay --all`.")
     ] = False,
 ) -> None:
-    """Send the original records to `uploads` again, byte for byte, with a count of how often they failed.
+    """Send the original records to their topic again, byte for byte, with a count of how often they failed.
 
     Examples:
 
@@ -87,7 +95,6 @@ def replay(
         soundalike dead-letters replay --all --brokers localhost:9092
     """
     from pipeline.replay import replayed  # noqa: PLC0415 -- `--help` stays quick
-    from pipeline.topics import UPLOADS  # noqa: PLC0415
     from soundalike.settings import load_settings  # noqa: PLC0415
     from soundalike.wiring import open_log  # noqa: PLC0415
 
@@ -96,7 +103,9 @@ def replay(
         raise SettingsError("say which: ids of dead letters, or --all")
     settings = load_settings(brokers=brokers, source=source, spool=spool, topic_prefix=topic_prefix)
     log = open_log(settings)
-    letters = _letters(log, settings.topic_prefix, group=REPLAY_GROUP if everything else None)
+    letters = _letters(
+        log, settings.topic_prefix + _dead_letters_of(topic), group=REPLAY_GROUP if everything else None
+    )
     count = 0
     missing = set(wanted)
     writer = log.open_writer()
@@ -107,7 +116,7 @@ def replay(
                 continue
             missing -= asked_for
             key, value, headers = replayed(letter)
-            writer.send(settings.topic_prefix + UPLOADS, key, value, headers)
+            writer.send(settings.topic_prefix + topic, key, value, headers)
             writer.flush()  # before the reader's progress moves past it
             count += 1
     finally:
@@ -117,16 +126,21 @@ def replay(
         raise SettingsError(f"no dead letter has the id {', '.join(sorted(missing))}; `list` shows all")
 
 
-def _letters(log: Log, topic_prefix: str, *, group: str | None) -> Iterator[tuple[str, DeadLetter]]:
+def _dead_letters_of(topic: str) -> str:
+    from pipeline.topics import CATALOG, CATALOG_DEAD_LETTERS, DEAD_LETTERS  # noqa: PLC0415
+
+    return CATALOG_DEAD_LETTERS if topic == CATALOG else DEAD_LETTERS
+
+
+def _letters(log: Log, topic: str, *, group: str | None) -> Iterator[tuple[str, DeadLetter]]:
     """Each dead letter once: delivery is at least once, and their ids are deterministic."""
     from pipeline.events import DeadLetter, parse_event  # noqa: PLC0415
-    from pipeline.topics import DEAD_LETTERS  # noqa: PLC0415
     from soundalike.errors import EventError  # noqa: PLC0415
     from soundalike.following import follow  # noqa: PLC0415
     from soundalike.render import complain  # noqa: PLC0415
 
     seen: set[str] = set()
-    for record in follow(log, topic_prefix + DEAD_LETTERS, once=True, group=group):
+    for record in follow(log, topic, once=True, group=group):
         try:
             event, letter = parse_event(record.value)
         except EventError as error:

@@ -112,6 +112,7 @@ def exposed() -> dict[str, set[str]]:
     metrics.dead_letter(stage="x", reason="x")
     metrics.stage_took("x", 1.0)
     metrics.lag(topic="x", partition=0, records=0)
+    metrics.catalog_change("x", outcome="applied")
     series: dict[str, set[str]] = {}
     for family in metrics.registry.collect():
         for sample in family.samples:

@@ -36,7 +36,7 @@ def test_the_table_of_topics_is_complete() -> None:
     rows = re.findall(r"^\| `([\w.]+)` \| .*`(org\.soundalike\.[\w.-]+)`", PAGE, re.MULTILINE)
     assert [topic for topic, _ in rows] == [
         topics.UPLOADS, topics.CATALOG, topics.VERDICTS, topics.FLAGS, topics.ATTRIBUTIONS,
-        topics.DEAD_LETTERS, topics.DECISIONS,
+        topics.DEAD_LETTERS, topics.DECISIONS, topics.CATALOG_DEAD_LETTERS,
     ]  # fmt: skip
     assert {event_type for _, event_type in rows} == set(PAYLOADS)
 

@@ -14,6 +14,7 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("terms", sa.Column("revenue_share", sa.String(length=40), nullable=True))
     op.add_column("terms", sa.Column("share_terms", sa.String(), nullable=False, server_default=""))
+    op.create_index("ix_terms_track_id", "terms", ["track_id"], unique=False)
     op.create_table(
         "suppressions",
         sa.Column("suppression_id", sa.String(length=200), nullable=False),
