@@ -8,24 +8,33 @@ from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import JsonValue
 from sqlalchemy import desc, insert, select, update
 
-from review.accounts import add_token, add_user, disable, list_users, set_password, set_role
+from review.accounts import (
+    add_token,
+    add_user,
+    disable,
+    list_users,
+    revoke_token,
+    set_password,
+    set_role,
+)
 from review.appeals import file_appeal
-from review.audit import append, verify
+from review.audit import Entry, append, read_log, verify
 from review.golden import make_golden, retire_golden
 from review.quality import Quality, labels, measure
 from review.roles import May, Person
 from review.scoring import artist_key, rescore
+from review.sessions import COOKIE
 from review.sign_in import Refused, try_sign_in
-from review.tables import appeals, artists, audit, cases, uploads
+from review.tables import appeals, artists, cases, rejects, uploads
 from review.web_auth import CallerDep, DeskDep, start_session
 from review.web_models import (
     AppealBody,
     ArtistReach,
     GoldenBody,
     Me,
+    RejectLine,
     SignIn,
     TokenBody,
     UploadReach,
@@ -52,6 +61,26 @@ def sign_in(desk: DeskDep, request: Request, response: Response, body: SignIn) -
 @router.get("/session")
 def me(caller: CallerDep) -> Me:
     return _me(caller.person, caller.csrf)
+
+
+@router.delete("/session", status_code=204)
+def sign_out(caller: CallerDep, response: Response) -> None:
+    """Forget this browser's session."""
+    response.delete_cookie(COOKIE, path="/")
+
+
+@router.get("/rejects")
+def rejected(
+    desk: DeskDep, caller: CallerDep, limit: Annotated[int, Query(ge=1, le=500)] = 100
+) -> list[RejectLine]:
+    """Events that the desk could not read, with their original bytes; newest first."""
+    caller.person.require(May.READ_AUDIT)
+    with desk.database.read() as connection:
+        rows = connection.execute(select(rejects).order_by(desc(rejects.c.received_at)).limit(limit)).all()
+    return [
+        RejectLine(row.sha256, row.stream, row.body_base64, row.reason, row.message, row.received_at)
+        for row in rows
+    ]
 
 
 @router.post("/appeals", status_code=201)
@@ -148,23 +177,17 @@ def export(desk: DeskDep, caller: CallerDep) -> StreamingResponse:
 
 @router.get("/audit")
 def audit_log(
+    *,
     desk: DeskDep,
     caller: CallerDep,
     before: Annotated[int | None, Query(ge=1, le=2**53)] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
-) -> list[dict[str, JsonValue]]:
+    actor: Annotated[str, Query(max_length=200)] = "",
+    subject: Annotated[str, Query(max_length=1000)] = "",
+) -> list[Entry]:
     """Newest first; `before` is the lowest `seq` of the page before."""
     caller.person.require(May.READ_AUDIT)
-    query = select(audit).order_by(desc(audit.c.seq)).limit(limit)
-    with desk.database.read() as connection:
-        rows = connection.execute(query if before is None else query.where(audit.c.seq < before)).all()
-    return [
-        {
-            "seq": row.seq, "at": row.at.isoformat(), "actor": row.actor, "action": row.action,
-            "subject": row.subject, "detail": json.loads(row.detail), "hash": row.hash,
-        }
-        for row in rows
-    ]  # fmt: skip
+    return read_log(desk.database, before=before, actor=actor, subject=subject, limit=limit)
 
 
 @router.get("/audit/head")
@@ -208,6 +231,14 @@ def change_user(desk: DeskDep, caller: CallerDep, user_id: str, body: UserChange
             set_password(connection, user_id, body.password, now=now, actor=actor)
         if body.disabled:
             disable(connection, user_id, now=now, actor=actor)
+
+
+@router.delete("/tokens/{name}")
+def no_token(desk: DeskDep, caller: CallerDep, name: str) -> int:
+    """Let a program in no more; returns how many tokens had this name."""
+    caller.person.require(May.MANAGE_USERS)
+    with desk.database.write() as connection:
+        return revoke_token(connection, name[:200], now=desk.now(), actor=caller.person.user_id)
 
 
 @router.post("/tokens", status_code=201)

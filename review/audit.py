@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pydantic import JsonValue
 from sqlalchemy import Connection, desc, insert, select, text
 
+from review.database import Database
 from review.tables import audit
 from soundalike.errors import AuditBroken
 
@@ -67,18 +68,51 @@ def verify(connection: Connection, *, anchor: Head | None = None) -> Head:
     """
     seq, prev_hash = 0, GENESIS
     met_anchor = anchor is None or anchor == Head(0, GENESIS)
-    rows = connection.execution_options(yield_per=1000).execute(select(audit).order_by(audit.c.seq))
-    for row in rows:
-        if row.seq != seq + 1:
-            raise AuditBroken(f"audit entry {seq + 1} is missing: after {seq} comes {row.seq}")
-        fields = (row.seq, _moment(row.at), row.actor, row.action, row.subject, row.detail, prev_hash)
-        if row.prev_hash != prev_hash or row.hash != _digest(fields):
-            raise AuditBroken(f"audit entry {row.seq} ({row.action} by {row.actor}) was altered")
-        seq, prev_hash = row.seq, row.hash
-        met_anchor = met_anchor or anchor == Head(seq, prev_hash)
+    query = select(audit).order_by(audit.c.seq).execution_options(yield_per=1000)
+    with connection.execute(query) as rows:  # closed also when the walk ends early
+        for row in rows:
+            if row.seq != seq + 1:
+                raise AuditBroken(f"audit entry {seq + 1} is missing: after {seq} comes {row.seq}")
+            fields = (row.seq, _moment(row.at), row.actor, row.action, row.subject, row.detail, prev_hash)
+            if row.prev_hash != prev_hash or row.hash != _digest(fields):
+                raise AuditBroken(f"audit entry {row.seq} ({row.action} by {row.actor}) was altered")
+            seq, prev_hash = row.seq, row.hash
+            met_anchor = met_anchor or anchor == Head(seq, prev_hash)
     if not met_anchor:
         raise AuditBroken(f"the audit log no longer holds its anchor {anchor}: it was cut or rewritten")
     return Head(seq, prev_hash)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the log, as it is shown."""
+
+    seq: int
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    detail: dict[str, JsonValue]
+    hash: str
+
+
+def read_log(
+    database: Database, *, before: int | None = None, actor: str = "", subject: str = "", limit: int = 100
+) -> list[Entry]:
+    """Newest first, below number `before`; by one actor or on one subject, if they are named."""
+    query = select(audit).order_by(desc(audit.c.seq)).limit(limit)
+    if before is not None:
+        query = query.where(audit.c.seq < before)
+    if actor:
+        query = query.where(audit.c.actor == actor)
+    if subject:
+        query = query.where(audit.c.subject == subject)
+    with database.read() as connection:
+        rows = connection.execute(query).all()
+    return [
+        Entry(row.seq, row.at, row.actor, row.action, row.subject, json.loads(row.detail), row.hash)
+        for row in rows
+    ]
 
 
 def canonical(document: object) -> str:

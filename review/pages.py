@@ -13,9 +13,10 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-from sqlalchemy import desc, func, select
+from sqlalchemy import func, select
 
 from review.accounts import list_users
+from review.audit import read_log
 from review.case_today import open_view
 from review.case_view import CaseView
 from review.desk import Desk
@@ -24,10 +25,10 @@ from review.media_links import links_of
 from review.quality import measure
 from review.queue import QueueFilter, Show, count_cases, floods, list_cases
 from review.reasons import REASONS, label_of
-from review.roles import May
+from review.roles import May, Role
 from review.sessions import COOKIE
 from review.sign_in import Refused, try_sign_in
-from review.tables import audit, cases, rejects
+from review.tables import cases, rejects
 from review.web_auth import Caller, CallerDep, DeskDep, session_of, start_session
 from review.web_models import MediaLinks
 
@@ -173,14 +174,17 @@ def quality(request: Request, desk: DeskDep, caller: CallerDep) -> Response:
 
 @router.get("/audit")
 def audit_page(
-    request: Request, desk: DeskDep, caller: CallerDep, before: Annotated[int, Query(ge=1)] = 2**53
+    *,
+    request: Request,
+    desk: DeskDep,
+    caller: CallerDep,
+    before: Annotated[int, Query(ge=1)] = 2**53,
+    actor: Annotated[str, Query(max_length=200)] = "",
+    subject: Annotated[str, Query(max_length=1000)] = "",
 ) -> Response:
     caller.person.require(May.READ_AUDIT)
-    with desk.database.read() as connection:
-        rows = connection.execute(
-            select(audit).where(audit.c.seq < before).order_by(desc(audit.c.seq)).limit(100)
-        ).all()
-    return _render(request, "audit.html", caller, rows=rows)
+    rows = read_log(desk.database, before=before, actor=actor, subject=subject)
+    return _render(request, "audit.html", caller, rows=rows, actor=actor, subject=subject)
 
 
 @router.get("/users")
@@ -188,7 +192,8 @@ def users_page(request: Request, desk: DeskDep, caller: CallerDep) -> Response:
     caller.person.require(May.MANAGE_USERS)
     with desk.database.read() as connection:
         people = list_users(connection)
-    return _render(request, "users.html", caller, people=people)
+    roles = [role.value for role in Role if role is not Role.SERVICE]
+    return _render(request, "users.html", caller, people=people, roles=roles)
 
 
 def problem_page(request: Request, status: HTTPStatus, message: str) -> Response:

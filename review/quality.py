@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from sqlalchemy import Connection, desc, func, select
 
 from pipeline.evidence import Evidence
+from review.reasons import label_of
 from review.tables import appeals, cases, flags, golden, opinions, outcomes
 
 
@@ -22,6 +23,31 @@ class Precision:
     confirmed: int
     decided: int
     share: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonPrecision:
+    """How the decisions for one reason fared: those that still stand, of all that were made.
+
+    overturned: by an appeal, or by a later decision of the other kind. share is None when none was made.
+    """
+
+    action: str
+    code: str
+    label: str
+    decided: int
+    overturned: int
+    share: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One reviewer's judgements, and in how many of the second opinions they agreed."""
+
+    reviewer: str
+    judged: int
+    in_pairs: int
+    agreed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +67,8 @@ class Quality:
     agreed: int
     kappa: float | None
     precision: tuple[Precision, ...]
+    reasons: tuple[ReasonPrecision, ...]
+    workload: tuple[Workload, ...]
     accuracy: tuple[Accuracy, ...]
     appeals: int
     overturned: int
@@ -48,13 +76,16 @@ class Quality:
 
 
 def measure(connection: Connection) -> Quality:
-    pairs = _pairs(connection)
+    judged = _judged_twice(connection)
+    pairs = [(first.action, second.action) for first, second in judged]
     results = Counter(connection.execute(select(appeals.c.result)).scalars())
     return Quality(
         pairs=len(pairs),
         agreed=sum(first == second for first, second in pairs),
         kappa=cohens_kappa(pairs),
         precision=_precision(connection),
+        reasons=_reasons(connection),
+        workload=_workload(connection, judged),
         accuracy=_accuracy(connection),
         appeals=sum(results.values()),
         overturned=results["overturned"],
@@ -86,7 +117,7 @@ def labels(connection: Connection) -> Iterator[dict[str, JsonValue]]:
         .group_by(outcomes.c.upload_id)
         .subquery()
     )
-    rows = connection.execution_options(yield_per=500).execute(
+    query = (
         select(outcomes, flags.c.evidence, flags.c.event_id)
         .join(
             newest, (newest.c.upload_id == outcomes.c.upload_id) & (newest.c.revision == outcomes.c.revision)
@@ -94,9 +125,11 @@ def labels(connection: Connection) -> Iterator[dict[str, JsonValue]]:
         .join(cases, cases.c.case_id == outcomes.c.case_id)
         .join(flags, flags.c.event_id == cases.c.event_id)
         .order_by(outcomes.c.created_at, outcomes.c.upload_id)
+        .execution_options(yield_per=500)
     )
-    for row in rows:
-        yield _label(row)
+    with connection.execute(query) as rows:
+        for row in rows:
+            yield _label(row)
 
 
 def _label(row: Any) -> dict[str, JsonValue]:
@@ -118,18 +151,67 @@ def _label(row: Any) -> dict[str, JsonValue]:
     }
 
 
-def _pairs(connection: Connection) -> list[tuple[str, str]]:
-    """(first, second) action of every case that was judged twice; escalations are no judgement."""
+def _judged_twice(connection: Connection) -> list[tuple[Any, Any]]:
+    """First and second opinion of every case that was judged twice; escalations are no judgement."""
     rows = connection.execute(
-        select(opinions.c.case_id, opinions.c.round, opinions.c.action)
+        select(opinions.c.case_id, opinions.c.round, opinions.c.action, opinions.c.reviewer)
         .where(opinions.c.undone_at.is_(None), opinions.c.action.in_(("confirm", "dismiss")))
         .where(opinions.c.round.in_(("first", "second")))
         .order_by(opinions.c.opinion_id)
     )
-    judged: dict[str, dict[str, str]] = defaultdict(dict)
+    judged: dict[str, dict[str, Any]] = defaultdict(dict)
     for row in rows:
-        judged[row.case_id][row.round] = row.action
+        judged[row.case_id][row.round] = row
     return [(both["first"], both["second"]) for both in judged.values() if len(both) == 2]
+
+
+def _workload(connection: Connection, judged: Sequence[tuple[Any, Any]]) -> tuple[Workload, ...]:
+    rows = connection.execute(
+        select(opinions.c.reviewer, func.count().label("judged"))
+        .where(opinions.c.undone_at.is_(None), opinions.c.round != "golden")
+        .group_by(opinions.c.reviewer)
+    ).all()
+    in_pairs: Counter[str] = Counter()
+    agreed: Counter[str] = Counter()
+    for pair in judged:
+        for opinion in pair:
+            in_pairs[opinion.reviewer] += 1
+            agreed[opinion.reviewer] += pair[0].action == pair[1].action
+    return tuple(
+        Workload(row.reviewer, int(row.judged), in_pairs[row.reviewer], agreed[row.reviewer])
+        for row in sorted(rows, key=lambda row: (-row.judged, row.reviewer))
+    )
+
+
+def _reasons(connection: Connection) -> tuple[ReasonPrecision, ...]:
+    """Every judgement is compared with what stands for its upload in the end."""
+    stands: dict[str, str] = {}
+    made: list[Any] = []
+    rows = connection.execute(
+        select(outcomes.c.upload_id, outcomes.c.decision, outcomes.c.reason_code)
+        .where(outcomes.c.undone_at.is_(None), outcomes.c.decision.in_(("confirm", "dismiss", "overturn")))
+        .order_by(outcomes.c.upload_id, outcomes.c.revision)
+    )
+    for row in rows:
+        made.append(row)
+        stands[row.upload_id] = _side(row.decision)
+    decided: Counter[tuple[str, str]] = Counter()
+    overturned: Counter[tuple[str, str]] = Counter()
+    for row in made:
+        reason = (_side(row.decision), row.reason_code)
+        decided[reason] += 1
+        overturned[reason] += stands[row.upload_id] != reason[0]
+    return tuple(
+        ReasonPrecision(
+            action, code, label_of(action, code), count, overturned[action, code],
+            (count - overturned[action, code]) / count,
+        )
+        for (action, code), count in sorted(decided.items())
+    )  # fmt: skip
+
+
+def _side(decision: str) -> str:
+    return "confirm" if decision == "confirm" else "dismiss"
 
 
 def _precision(connection: Connection) -> tuple[Precision, ...]:

@@ -162,3 +162,15 @@ class ReasonLine:
     code: str
     label: str
     note_required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RejectLine:
+    """An event that could not be read."""
+
+    sha256: str
+    stream: str
+    body_base64: str
+    reason: str
+    message: str
+    received_at: datetime

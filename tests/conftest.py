@@ -1,25 +1,32 @@
-"""A real Apache Kafka for the tests: fetched once, started once per test session, gone at its end.
+"""Real servers for the tests: an Apache Kafka and a PostgreSQL, started once per session, gone at its end.
 
 `SOUNDALIKE_TEST_BROKERS=host:port` uses a running broker instead, on which the tests make topics of their
 own and leave them. Otherwise Java 17 or newer and Maven are needed; what is missing is said in one line, and
 the tests that need it fail: a skipped test would look like a passed one.
+
+`SOUNDALIKE_TEST_POSTGRES_URL` uses a running PostgreSQL that lets databases be made and dropped. Otherwise
+Debian's binaries are started on a free loopback port, in a temporary folder.
 """
 
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.engine import URL
 
 if TYPE_CHECKING:
     from pipeline.kafka_log import KafkaLog
@@ -231,3 +238,112 @@ def _free_ports(count: int) -> list[int]:
     finally:
         for each in sockets:
             each.close()
+
+
+# PostgreSQL
+
+POSTGRES_START_S = 60.0
+
+
+def postgres_binaries() -> Path | None:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    return found[-1].parent if found else None
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """URL of a server on which databases may be made."""
+    if given := os.environ.get("SOUNDALIKE_TEST_POSTGRES_URL"):
+        yield given
+        return
+    binaries = postgres_binaries()
+    if binaries is None:
+        missing = pytest.fail if os.environ.get("CI") else pytest.skip
+        missing("no PostgreSQL: install Debian's package postgresql, or set SOUNDALIKE_TEST_POSTGRES_URL")
+    # Not pytest's own temporary folder: PostgreSQL refuses to run as root, and others may not look into that.
+    folder = Path(tempfile.mkdtemp(prefix="soundalike-postgres-"))
+    try:
+        yield from _own_server(binaries, folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _own_server(binaries: Path, folder: Path) -> Iterator[str]:
+    user = None
+    if os.geteuid() == 0:
+        names = {entry.pw_name for entry in pwd.getpwall()}
+        user = "postgres" if "postgres" in names else "nobody"
+        shutil.chown(folder, user=user)
+    data = folder / "data"
+    options: dict[str, Any] = {
+        "user": user,
+        "cwd": folder,
+        "env": {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
+    }
+    subprocess.run(
+        [binaries / "initdb", "-D", data, "-U", "tester", "-A", "trust", "-E", "UTF8", "--no-sync"],
+        check=True, capture_output=True, timeout=120, **options,
+    )  # fmt: skip
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [binaries / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder]
+    with (folder / "log").open("wb") as log:
+        # fsync off: these databases need not survive a power cut.
+        server = subprocess.Popen([*command, "-c", "fsync=off"], stdout=log, stderr=log, **options)
+    url = f"postgresql://tester@127.0.0.1:{port}/postgres"
+    try:
+        _wait_for(url, server, log=folder / "log")
+        yield url
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def _wait_for(url: str, server: subprocess.Popen[bytes], *, log: Path) -> None:
+    deadline = time.monotonic() + POSTGRES_START_S
+    while True:
+        if server.poll() is not None or time.monotonic() > deadline:
+            pytest.fail(f"the tests' PostgreSQL did not start:\n{log.read_text()}")
+        try:
+            _administer(url, "SELECT 1")
+        except Exception:  # noqa: BLE001 -- not up yet; the deadline above ends this
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _administer(url: str, statement: str) -> None:
+    engine = create_engine(_with_driver(url), isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            connection.execute(text(statement))
+    finally:
+        engine.dispose()
+
+
+def _with_driver(url: str) -> URL:
+    parsed = make_url(url)
+    return parsed.set(drivername="postgresql+psycopg") if parsed.drivername == "postgresql" else parsed
+
+
+@pytest.fixture
+def make_postgres(postgres_server: str) -> Iterator[Callable[..., str]]:
+    """Makes databases of the test's own, empty or as copies of another; they go at its end."""
+    made: list[str] = []
+
+    def make(*, like: str | None = None) -> str:
+        name = f"test_{uuid.uuid4().hex}"
+        _administer(postgres_server, f"CREATE DATABASE {name}" + (f" TEMPLATE {like}" if like else ""))
+        made.append(name)
+        return make_url(postgres_server).set(database=name).render_as_string(hide_password=False)
+
+    yield make
+    for name in made:
+        _administer(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def empty_postgres(make_postgres: Callable[..., str]) -> str:
+    """URL of an empty database."""
+    return make_postgres()

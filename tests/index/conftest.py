@@ -1,20 +1,11 @@
 """Catalogs on every database that is supported, and prints that need no network to make.
 
-PostgreSQL comes from SOUNDALIKE_TEST_POSTGRES_URL (a server that lets databases be made and dropped), or
-from Debian's binaries: then the tests start their own server on a free loopback port, in a temporary folder.
+PostgreSQL is the one of `tests/conftest.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import pwd
-import shutil
-import socket
-import subprocess
-import tempfile
-import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -24,14 +15,11 @@ from typing import Any, Self
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sqlalchemy import create_engine, text
 
 from classifiers.fingerprint import ReferencePrint
 from index.catalog import Catalog
-from index.database import parse_url
 from index.tracks import Track
 
-POSTGRES_START_S = 30.0
 MODEL = "a" * 64
 DIMENSION = 32
 
@@ -97,96 +85,10 @@ def make_track() -> Callable[..., Track]:
     return make
 
 
-def postgres_binaries() -> Path | None:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-    return found[-1].parent if found else None
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """URL of a server on which databases may be made."""
-    if given := os.environ.get("SOUNDALIKE_TEST_POSTGRES_URL"):
-        yield given
-        return
-    binaries = postgres_binaries()
-    if binaries is None:
-        missing = pytest.fail if os.environ.get("CI") else pytest.skip
-        missing("no PostgreSQL: install Debian's package postgresql, or set SOUNDALIKE_TEST_POSTGRES_URL")
-    # Not pytest's own temporary folder: PostgreSQL refuses to run as root, and others may not look into that.
-    folder = Path(tempfile.mkdtemp(prefix="soundalike-postgres-"))
-    try:
-        yield from _own_server(binaries, folder)
-    finally:
-        shutil.rmtree(folder)
-
-
-def _own_server(binaries: Path, folder: Path) -> Iterator[str]:
-    user = None
-    if os.geteuid() == 0:
-        names = {entry.pw_name for entry in pwd.getpwall()}
-        user = "postgres" if "postgres" in names else "nobody"
-        shutil.chown(folder, user=user)
-    data = folder / "data"
-    options: dict[str, Any] = {
-        "user": user,
-        "cwd": folder,
-        "env": {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
-    }
-    subprocess.run(
-        [binaries / "initdb", "-D", data, "-U", "tester", "-A", "trust", "-E", "UTF8", "--no-sync"],
-        check=True, capture_output=True, timeout=120, **options,
-    )  # fmt: skip
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [binaries / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder]
-    with (folder / "log").open("wb") as log:
-        # fsync off: these databases need not survive a power cut.
-        server = subprocess.Popen([*command, "-c", "fsync=off"], stdout=log, stderr=log, **options)
-    url = f"postgresql://tester@127.0.0.1:{port}/postgres"
-    try:
-        _wait_for(url, server, log=folder / "log")
-        yield url
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
-
-
-def _wait_for(url: str, server: subprocess.Popen[bytes], *, log: Path) -> None:
-    deadline = time.monotonic() + POSTGRES_START_S
-    while True:
-        if server.poll() is not None or time.monotonic() > deadline:
-            pytest.fail(f"the tests' PostgreSQL did not start:\n{log.read_text()}")
-        try:
-            _administer(url, "SELECT 1")
-        except Exception:  # noqa: BLE001 -- not up yet; the deadline above ends this
-            time.sleep(0.1)
-        else:
-            return
-
-
-def _administer(url: str, statement: str) -> None:
-    engine = create_engine(parse_url(url), isolation_level="AUTOCOMMIT")
-    try:
-        with engine.connect() as connection:
-            connection.execute(text(statement))
-    finally:
-        engine.dispose()
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
+def database_url(request: pytest.FixtureRequest) -> str | None:
     """None for the default, SQLite in the data folder; or an empty PostgreSQL database of the test's own."""
-    if request.param == "sqlite":
-        yield None
-        return
-    server = request.getfixturevalue("postgres_server")
-    name = f"test_{uuid.uuid4().hex}"
-    _administer(server, f"CREATE DATABASE {name}")
-    try:
-        yield parse_url(server).set(database=name).render_as_string(hide_password=False)
-    finally:
-        _administer(server, f"DROP DATABASE {name} WITH (FORCE)")
+    return None if request.param == "sqlite" else str(request.getfixturevalue("empty_postgres"))
 
 
 @pytest.fixture

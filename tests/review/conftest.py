@@ -24,7 +24,7 @@ import soundfile
 import uvicorn
 from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
-from sqlalchemy import Connection
+from sqlalchemy import Connection, create_engine, make_url, text
 
 from pipeline.decode import DecodeLimits
 from pipeline.events import Claim, Upload, flag_event, upload_event
@@ -36,7 +36,7 @@ from review import accounts
 from review.accounts import add_token, add_user
 from review.app import create_app
 from review.assets_build import VENDOR, assets_are_built, build_assets
-from review.database import Database, sqlite_url
+from review.database import Database, parse_url, sqlite_url
 from review.desk import Desk, OidcSettings
 from review.intake import case_id_of, intake_step, read_flag, references_of, take_flag, take_upload
 from review.media import prepare_next
@@ -189,16 +189,58 @@ def people_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+ON_BOTH = ("decisions", "leases", "queue", "keeping", "security")
+"""Test modules that run on SQLite and on PostgreSQL: all that is about what is stored."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "bench_database" in metafunc.fixturenames:
+        both = metafunc.module.__name__.endswith(ON_BOTH)
+        kinds = ["sqlite", "postgresql"] if both else ["sqlite"]
+        metafunc.parametrize("bench_database", kinds, indirect=True)
+
+
+@pytest.fixture(scope="session")
+def people_on_postgres(postgres_server: str, people_database: Path) -> str:
+    """Name of a database with the accounts, to be copied; made once."""
+    name = "soundalike_people"
+    server = make_url(postgres_server).set(drivername="postgresql+psycopg")
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    database = Database(server.set(database=name))
+    database.upgrade()
+    seed_people(database, START)
+    database.close()
+    return name
+
+
 @pytest.fixture
-def bench(tmp_path: Path, people_database: Path) -> Iterator[Bench]:
-    path = tmp_path / "desk.sqlite"
-    shutil.copyfile(people_database, path)
+def bench_database(
+    request: pytest.FixtureRequest, tmp_path: Path, people_database: Path
+) -> Iterator[Database]:
+    """The desk's database with its accounts, on SQLite or PostgreSQL."""
+    if request.param == "sqlite":
+        path = tmp_path / "desk.sqlite"
+        shutil.copyfile(people_database, path)
+        url = sqlite_url(path)
+    else:
+        template = request.getfixturevalue("people_on_postgres")
+        url = parse_url(request.getfixturevalue("make_postgres")(like=template))
+    database = Database(url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, bench_database: Database) -> Bench:
     clock = Clock()
     references = FixedReferences({"song": Reference("song", "Song", uri="file:///nowhere/song.wav",
                                                     rightsholders=("Label",))})  # fmt: skip
-    database = Database(sqlite_url(path))
     desk = Desk(
-        database=database,
+        database=bench_database,
         store=MediaStore(tmp_path / "media"),
         references=references,
         signer=Signer(b"k" * 32),
@@ -207,8 +249,7 @@ def bench(tmp_path: Path, people_database: Path) -> Iterator[Bench]:
         clock=clock,
         login_limit=RateLimit(attempts=1000, window_s=60.0),
     )
-    yield Bench(desk, clock, references)
-    database.close()
+    return Bench(desk, clock, references)
 
 
 @pytest.fixture

@@ -350,3 +350,57 @@ def test_rules_for_notes_are_the_operators(with_policy: Any) -> None:
     decide(ann, case_id, "dismiss", "other")
     with pytest.raises(DecisionRefused, match="no decision is called confirm:everything"):
         notes_required(["confirm:everything"])
+
+
+# Quality
+
+
+def test_precision_is_counted_by_rule_and_by_reason(with_policy: Any) -> None:
+    """Three confirmed as clones, one of them overturned on appeal; one dismissed; one judged twice."""
+    bench = with_policy(second_opinion_share=0.0)
+    cases = [bench.flag(f"up-{number}") for number in range(4)]
+    for case_id in cases[:3]:
+        decide(bench.browser("ann"), case_id, "confirm", "clone")
+    decide(bench.browser("ann"), cases[3], "dismiss", "false_match")
+    bench.clock.forward(31)
+    body = {"upload_id": "up-0", "statement": "Mine."}
+    appeal_id = bench.program().post("/api/v1/appeals", json=body).json()["appeal_id"]
+    decide(bench.browser("ben"), appeal_id, "overturn", "own_work", "He sent the stems.")
+    quality = bench.browser("lea").get("/api/v1/quality").json()
+    assert [(row["rule"], row["confirmed"], row["decided"]) for row in quality["precision"]] == [
+        ("unlicensed-match", 2, 4)
+    ]
+    reasons = {(row["action"], row["code"]): row for row in quality["reasons"]}
+    clone = reasons["confirm", "clone"]
+    assert (clone["decided"], clone["overturned"]) == (3, 1)
+    assert clone["share"] == pytest.approx(2 / 3)
+    assert reasons["dismiss", "own_work"]["overturned"] == 0
+    assert reasons["dismiss", "false_match"]["share"] == 1.0
+    assert [(row["reviewer"], row["judged"]) for row in quality["workload"]] == [("ann", 4), ("ben", 1)]
+    page = bench.browser("lea").get("/quality").text
+    assert "Clone: imitates a recording" in page and "67%" in page
+
+
+def test_agreement_is_shown_for_each_reviewer(with_policy: Any) -> None:
+    bench = with_policy(second_opinion_share=1.0)
+    for upload_id, second in (("up-1", "confirm"), ("up-2", "dismiss")):
+        case_id = bench.flag(upload_id)
+        decide(bench.browser("ann"), case_id, "confirm", "clone")
+        bench.clock.forward(31)
+        decide(bench.browser("ben"), case_id, second, "clone" if second == "confirm" else "not_ai")
+    quality = bench.browser("lea").get("/api/v1/quality").json()
+    assert (quality["pairs"], quality["agreed"]) == (2, 1)
+    assert [(row["reviewer"], row["in_pairs"], row["agreed"]) for row in quality["workload"]] == [
+        ("ann", 2, 1), ("ben", 2, 1)
+    ]  # fmt: skip
+
+
+def test_export_is_labelled_data_for_the_thresholds(bench: Any) -> None:
+    """One line an upload: a label, and beside it every score that a threshold is set on."""
+    decide(bench.browser("ann"), bench.flag("up-1"), "confirm", "clone")
+    decide(bench.browser("ann"), bench.flag("up-2", matches=[]), "dismiss", "not_ai")
+    lines = bench.browser("lea").get("/api/v1/export/labels").text.splitlines()
+    first, second = (json.loads(line) for line in lines)
+    assert (first["label"], first["matches"][0]["score"], first["ai_probability"]) == ("positive", 40.0, 0.4)
+    assert (second["label"], second["matches"], second["reason_code"]) == ("negative", [], "not_ai")
+    assert first["policy"]["version"] == "1" and first["models"][0]["name"] == "embedder"

@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from review.accounts import disable, set_password
 from review.audit import Head, append, verify
@@ -156,6 +156,15 @@ def test_media_addresses_are_signed_and_expire(bench: Any) -> None:
 # The audit log
 
 
+def drop_guard(connection: Connection) -> None:
+    """What somebody with the database's own password can do."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("DROP TRIGGER review_audit_no_change ON review_audit"))
+        return
+    for act in ("update", "delete"):
+        connection.execute(text(f"DROP TRIGGER review_audit_no_{act}"))
+
+
 def test_audit_chain_holds_and_finds_changes(bench: Any) -> None:
     bench.flag("up-1")
     with bench.write() as connection:
@@ -179,13 +188,12 @@ def test_tampering_is_refused_by_the_database_and_found_by_the_chain(
     bench: Any, tamper: str, says: str
 ) -> None:
     with (
-        pytest.raises((IntegrityError, OperationalError, ReviewError), match="append-only"),
+        pytest.raises((DBAPIError, ReviewError), match="append-only"),
         bench.write() as c,
     ):
         c.execute(text(tamper))
     with bench.write() as connection:
-        for act in ("update", "delete"):
-            connection.execute(text(f"DROP TRIGGER review_audit_no_{act}"))
+        drop_guard(connection)
         connection.execute(text(tamper))
     with bench.write() as connection, pytest.raises(AuditBroken, match=says):
         verify(connection)
@@ -194,7 +202,7 @@ def test_tampering_is_refused_by_the_database_and_found_by_the_chain(
 def test_a_cut_tail_is_found_with_the_anchor(bench: Any) -> None:
     with bench.write() as connection:
         head = verify(connection)
-        connection.execute(text("DROP TRIGGER review_audit_no_delete"))
+        drop_guard(connection)
         connection.execute(text(f"DELETE FROM review_audit WHERE seq = {head.seq}"))
         assert verify(connection).seq == head.seq - 1  # the chain alone can't know
         with pytest.raises(AuditBroken, match="cut or rewritten"):
