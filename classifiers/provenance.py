@@ -36,13 +36,14 @@ class Claim:
 
     kind: "c2pa" or "tag". state: found, absent, broken. detail: one line for a person.
     says_machine_made: the mark names a generative model, for the whole or a part; a manifest can also say
-    that a person recorded it.
+    that a person recorded it. partly: a model had a part in it, no more.
     """
 
     kind: str
     state: State
     detail: str
     says_machine_made: bool = False
+    partly: bool = False
 
 
 def read_provenance(path: Path) -> list[Claim]:
@@ -59,11 +60,8 @@ def read_provenance(path: Path) -> list[Claim]:
 
 # C2PA
 
-_GENERATED: Final = (
-    "trainedAlgorithmicMedia",
-    "compositeWithTrainedAlgorithmicMedia",
-    "trainedAlgorithmicData",
-)
+_COMPOSITE: Final = "compositeWithTrainedAlgorithmicMedia"
+_GENERATED: Final = ("trainedAlgorithmicMedia", _COMPOSITE, "trainedAlgorithmicData")
 """IPTC digital source types that name a generative model; algorithmicMedia (no training) is not one."""
 _OFFLINE: Final = {
     "verify": {
@@ -107,7 +105,9 @@ def _unread_manifest(error: Exception, kinds: Any) -> Claim:
 def _judge_manifest(store: dict[str, Any], validation: str) -> Claim:
     manifest = store.get("manifests", {}).get(store.get("active_manifest", ""), {})
     sources = sorted(set(_source_types(manifest)))
-    machine = any(source in _GENERATED for source in sources)
+    whole = {*sources, *_source_types(_ancestors(store, manifest))} & set(_GENERATED)
+    machine = bool(whole)
+    partly = whole == {_COMPOSITE}
     signature = manifest.get("signature_info") or {}
     maker = _maker(manifest)
     by = signature.get("common_name") or signature.get("issuer") or "an unnamed signer"
@@ -115,9 +115,25 @@ def _judge_manifest(store: dict[str, Any], validation: str) -> Claim:
     if validation == "Invalid":
         faults = sorted({str(fault.get("code")) for fault in store.get("validation_status") or ()})
         detail = f"manifest of {what}, signed by {by}, does not hold: {', '.join(faults) or 'invalid'}"
-        return Claim("c2pa", "broken", _shown(detail), machine)
+        return Claim("c2pa", "broken", _shown(detail), machine, partly)
     trust = "trusted" if validation == "Trusted" else "intact, the signer is on no trust list"
-    return Claim("c2pa", "found", _shown(f"{what}; signed by {by} ({trust})"), machine)
+    earlier = ", edited from a file that a model made" if machine and not set(sources) & whole else ""
+    return Claim("c2pa", "found", _shown(f"{what}{earlier}; signed by {by} ({trust})"), machine, partly)
+
+
+def _ancestors(store: dict[str, Any], manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    """The manifests of what this file was edited from, and so on back. Parts that were mixed in are none."""
+    manifests = store.get("manifests", {})
+    found: list[dict[str, Any]] = []
+    open_ends, seen = [manifest], set()
+    while open_ends:
+        for ingredient in open_ends.pop().get("ingredients") or ():
+            label = ingredient.get("active_manifest")
+            if ingredient.get("relationship") == "parentOf" and label in manifests and label not in seen:
+                seen.add(label)  # a forged store may go in circles
+                found.append(manifests[label])
+                open_ends.append(manifests[label])
+    return found
 
 
 def _maker(manifest: dict[str, Any]) -> str:
@@ -156,6 +172,11 @@ def _mark(generator: str, *, key: str = ".*", text: str) -> _Mark:
     return _Mark(generator, re.compile(key, re.IGNORECASE), re.compile(text, re.IGNORECASE | re.DOTALL))
 
 
+_REMARK: Final = (
+    r".*(comm(ent)?s?|\xa9cmt|desc(ription)?|software|tool|\xa9too|encod\w*|tsse|tenc|copyright|cprt|tcop|"
+    r"source|origin\w*|creator|isft|icmt|icop|wm/tool\w*|xmp|txxx|priv|prov\w*|digital\w*)(:.*)?"
+)
+"""Where programs sign their work. A title or a line of the lyrics may say anything."""
 _ARTIST: Final = r"(TPE[12]|(album[ _]?)?artist|author|\xa9ART|aART|WM/AlbumArtist|IART)"
 _MARKS: Final = (
     _mark("Suno", text=r"\bmade with suno\b"),
@@ -170,6 +191,7 @@ _MARKS: Final = (
     ),
     _mark(
         "",
+        key=_REMARK,
         text=r"\b(generated|created|made|composed) (with|by|using) "
         r"(ai\b|(an )?artificial intelligence|stable audio|musicgen|riffusion|minimax|mureka|lyria|ace-step|"
         r"elevenlabs|aiva|soundraw|mubert|beatoven|loudly|udio|yue)",
@@ -190,7 +212,7 @@ def _tag_claims(path: Path) -> Iterator[Claim]:
 
 def _mark_claim(key: str, text: str) -> Claim | None:
     for mark in _MARKS:
-        whole = mark.key.pattern != ".*"
+        whole = mark.key.pattern == _ARTIST  # an artist's name is all of the tag, a remark has words around
         hit = mark.text.fullmatch(text) if whole else mark.text.search(text)
         if hit and mark.key.fullmatch(key):
             found = (

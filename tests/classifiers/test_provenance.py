@@ -127,6 +127,8 @@ class TestTags:
             ("comment", "no ai was used, made by hand"),
             ("lyrics", "generated with a broken heart"),
             ("title", "Created by Aiden"),
+            ("title", "Made by AI"),
+            ("lyrics", "I was made by artificial intelligence, says the robot in the chorus"),
         ],
     )
     def test_innocent_words_accuse_nobody(self, tmp_path: Path, key: str, value: str) -> None:
@@ -173,6 +175,19 @@ class TestManifests:
         claim = one(read_provenance(signed(wav, tmp_path, source=HUMAN_SOURCE)), "c2pa")
         assert (claim.state, claim.says_machine_made) == ("found", False)
 
+    def test_a_part_made_by_a_model_is_said_to_be_a_part(self, wav: Path, tmp_path: Path) -> None:
+        composite = AI_SOURCE.replace("trainedA", "compositeWithTrainedA")
+        claim = one(read_provenance(signed(wav, tmp_path, source=composite)), "c2pa")
+        assert (claim.state, claim.says_machine_made, claim.partly) == ("found", True, True)
+        whole = one(read_provenance(signed(wav, tmp_path, source=AI_SOURCE)), "c2pa")
+        assert not whole.partly
+
+    def test_what_it_was_edited_from_is_looked_at(self, wav: Path, tmp_path: Path) -> None:
+        parent = signed(wav, tmp_path, source=AI_SOURCE).rename(tmp_path / "parent.wav")
+        claim = one(read_provenance(signed(wav, tmp_path, source=HUMAN_SOURCE, parent=parent)), "c2pa")
+        assert (claim.state, claim.says_machine_made) == ("found", True)
+        assert "edited from a file that a model made" in claim.detail
+
     def test_changed_audio_breaks_the_manifest(self, wav: Path, tmp_path: Path) -> None:
         path = signed(wav, tmp_path, source=HUMAN_SOURCE)
         data = bytearray(path.read_bytes())
@@ -192,22 +207,29 @@ class TestManifests:
         assert one(read_provenance(path), "c2pa").state == "broken"
 
 
-def signed(wav: Path, tmp_path: Path, *, source: str) -> Path:
+def signed(wav: Path, tmp_path: Path, *, source: str, parent: Path | None = None) -> Path:
     certificates, key = _keys()
     signer = c2pa.Signer.from_info(c2pa.C2paSignerInfo(b"es256", certificates, key, None))
+    action: dict[str, object] = {"action": "c2pa.created", "digitalSourceType": source}
+    if parent is not None:
+        action = {"action": "c2pa.opened", "parameters": {"ingredientIds": ["parent"]}}
     manifest = {
         "claim_generator_info": [{"name": "Test Generator", "version": "1.0"}],
         "title": "tone",
         "assertions": [
             {
                 "label": "c2pa.actions.v2",
-                "data": {"actions": [{"action": "c2pa.created", "digitalSourceType": source}]},
+                "data": {"actions": [action]},
             }
         ],
     }
     out = tmp_path / "signed.wav"
     target = io.BytesIO()
     with c2pa.Builder(manifest) as builder, wav.open("rb") as file:
+        if parent is not None:
+            about = {"title": "parent", "relationship": "parentOf", "instance_id": "parent"}
+            with parent.open("rb") as earlier:
+                builder.add_ingredient(json.dumps(about), "audio/wav", earlier)
         builder.sign(signer, "audio/wav", file, target)
     out.write_bytes(target.getvalue())
     return out
