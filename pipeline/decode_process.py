@@ -207,6 +207,8 @@ def decode_in_process(
 ) -> tuple[dict[str, Any], NDArray[np.float32] | None]:
     """Decode `source_fd` in a child process: (answer, samples float32 [channels, n] when the answer is ok).
 
+    `pipeline.marks` asks the same processes another question, whose answer has no samples.
+
     A crash is tried once more in a fresh process: only a file that crashes it twice is blamed.
 
     Raises

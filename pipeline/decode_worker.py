@@ -1,4 +1,4 @@
-"""The process that FFmpeg runs in: it is handed an open file, and answers with samples or a reason.
+"""The process that FFmpeg and the readers of marks run in: it is handed a file, and answers about it.
 
 Started as `python -P -m pipeline.decode_worker SOCKET_FD PCM_FD` by `pipeline.decode_process` only.
 Beside the whitelists of `pipeline.ffmpeg_decode` it has two fences of its own: while FFmpeg runs, the
@@ -7,7 +7,8 @@ process can't open any file descriptor (RLIMIT_NOFILE 0), and its address space 
 Protocol, one line of JSON each way: the process states its block size once it is ready; the parent sends the
 limits, with the source as a file descriptor beside them (SCM_RIGHTS); the samples go to PCM_FD as blocks, see
 `pipeline.sample_sink`; the answer is `{"ok": {...}}` or `{"error": "<a class of soundalike.errors>",
-"message": "..."}`. The process ends when the parent hangs up.
+"message": "..."}`. A request with `marks_of`, the file's path, is answered with `{"marks": [{...}]}`, see
+`classifiers.provenance`. The process ends when the parent hangs up.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import av
@@ -61,6 +63,21 @@ def answer(request: dict[str, Any], *, source_fd: int, pcm_fd: int) -> dict[str,
         return {"error": "AudioTooLarge", "message": message}
 
 
+def answer_marks(request: dict[str, Any]) -> dict[str, Any]:
+    """What one file says of its origin, under the memory limit of `request`."""
+    from classifiers.provenance import read_provenance  # noqa: PLC0415 -- decoding alone needs none of it
+
+    memory_bytes = int(request["max_memory_bytes"])
+    try:
+        with _soft_limit(resource.RLIMIT_AS, memory_bytes):
+            return {"marks": [asdict(claim) for claim in read_provenance(Path(request["marks_of"]))]}
+    except MemoryError:
+        message = f"more than {memory_bytes} bytes of memory are needed, the limit"
+        return {"error": "AudioTooLarge", "message": message}
+    except Exception as error:  # noqa: BLE001 -- tag readers leak whatever a forged file makes them raise
+        return {"error": "NotAudio", "message": f"{type(error).__name__}: {error}"}
+
+
 def serve(channel: socket.socket, pcm_fd: int) -> None:
     """Answer requests until the parent hangs up."""
     channel.sendall(json.dumps({"block_samples": BLOCK_SAMPLES}).encode() + b"\n")
@@ -72,7 +89,11 @@ def serve(channel: socket.socket, pcm_fd: int) -> None:
             return
         (source_fd,) = descriptors
         try:
-            reply = answer(json.loads(line), source_fd=source_fd, pcm_fd=pcm_fd)
+            request = json.loads(line)
+            if "marks_of" in request:
+                reply = answer_marks(request)
+            else:
+                reply = answer(request, source_fd=source_fd, pcm_fd=pcm_fd)
         finally:
             os.close(source_fd)
         channel.sendall(json.dumps(reply).encode() + b"\n")
