@@ -1,6 +1,6 @@
 """One upload from its URI to its evidence, in plain functions: the same for the job and for `check`.
 
-    hear ─▶ (fingerprinter) ─▶ recognise ─▶ assess_ai ─▶ conclude
+    hear ─▶ (fingerprinter) ─▶ recognise ─▶ assess_ai ─▶ conclude        (assess_ai: `pipeline.origin`)
 
 Nothing here knows Kafka or Beam. What is heavy or has state (the network, the catalog in memory, its tables)
 comes in through `Equipment`, whose parts are narrow enough to be replaced by a few lines in a test.
@@ -13,17 +13,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from classifiers.audio import Audio
 from classifiers.fingerprint import QueryPrint
+from classifiers.provenance import Claim
 from index.catalog import Finding
 from index.matcher import SegmentMatch
 from index.splits import format_share
 from index.suppression import Suppression
 from index.tracks import Right, Track
 from pipeline.decode import DecodedAudio, DecodeLimits, decode
-from pipeline.events import AiDisclosure, Attribution, Split, Upload
+from pipeline.events import Attribution, Split, Upload
 from pipeline.evidence import (
     AiAssessment,
     AudioFacts,
@@ -32,15 +33,19 @@ from pipeline.evidence import (
     IndexRef,
     Match,
     ModelRef,
-    Provenance,
     Verdict,
 )
 from pipeline.fetch import FetchPolicy, fetch
 from pipeline.loudness import integrated_lufs
-from pipeline.policy import Case, Policy, Use, counted, judge, use_of
+from pipeline.marks import read_marks
+from pipeline.origin import assess_origin
+from pipeline.policy import Case, Policy, Use, counted, grounds_of, judge, use_of
 from pipeline.setting_aside import set_aside
 from pipeline.uri_rules import redact
 from soundalike.errors import AudioError
+
+if TYPE_CHECKING:
+    from classifiers.ai.detector import Assessment
 
 
 class Ear(Protocol):
@@ -50,6 +55,15 @@ class Ear(Protocol):
     sha256: str
 
     def query(self, audio: Audio) -> QueryPrint: ...
+
+
+class SecondEar(Protocol):
+    """`classifiers.ai.detector.Detector`."""
+
+    name: str
+    sha256: str
+
+    def assess(self, audio: Audio) -> Assessment: ...
 
 
 class Recogniser(Protocol):
@@ -97,11 +111,15 @@ class Rights(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hearing:
-    """What came of fetching and decoding: either `audio` or `error`."""
+    """What came of fetching and decoding: either `audio` or `error`.
+
+    marks: what the file says of its origin.
+    """
 
     facts: AudioFacts
     audio: Audio | None
     error: AudioError | None
+    marks: tuple[Claim, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,6 +133,7 @@ class Equipment:
 
     hear: Callable[[str], Hearing]
     ear: Ear
+    second_ear: SecondEar
     snapshot: Callable[[], Snapshot]
     rights: Rights
     policy: Policy
@@ -122,7 +141,7 @@ class Equipment:
 
     @property
     def models(self) -> tuple[ModelRef, ...]:
-        return (ModelRef(name=self.ear.name, sha256=self.ear.sha256),)
+        return tuple(ModelRef(name=ear.name, sha256=ear.sha256) for ear in (self.ear, self.second_ear))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +151,20 @@ class Conclusion:
 
 
 def hear(uri: str, *, fetch_policy: FetchPolicy, limits: DecodeLimits) -> Hearing:
-    """Fetch and decode. Every fault of the upload ends in `Hearing.error`.
+    """Fetch, read the marks of origin, decode. Every fault of the upload ends in `Hearing.error`.
 
     Raises FetchFailed or DecoderUnavailable: not the upload's fault, and worth another attempt.
     """
     shown = redact(uri)  # a signed URL is a secret
     facts = AudioFacts(uri=shown)
+    marks: tuple[Claim, ...] = ()
     try:
         with fetch(uri, policy=fetch_policy) as fetched:
             facts = AudioFacts(uri=shown, sha256=fetched.sha256)
+            marks = read_marks(fetched.path, limits=limits)
             decoded = _decode(fetched.path, name=shown.rpartition("/")[2], limits=limits)
     except AudioError as error:
-        return Hearing(facts, None, error)
+        return Hearing(facts, None, error, marks)
     audio = decoded.audio
     facts = AudioFacts(
         uri=shown,
@@ -155,7 +176,7 @@ def hear(uri: str, *, fetch_policy: FetchPolicy, limits: DecodeLimits) -> Hearin
         duration_s=audio.duration_s,
         loudness_lufs=integrated_lufs(audio, layout=decoded.layout),
     )
-    return Hearing(facts, audio, None)
+    return Hearing(facts, audio, None, marks)
 
 
 def recognise(query: QueryPrint, snapshot: Snapshot) -> tuple[Match, ...]:
@@ -183,28 +204,11 @@ def index_of(snapshot: Snapshot) -> IndexRef:
     return IndexRef(generation=snapshot.generation, tracks=snapshot.value.tracks)
 
 
-def assess_ai(disclosure: AiDisclosure) -> AiAssessment:
-    """What the uploader says. No detector listens yet, so `known` is false and there is no probability."""
-    said = {
-        "vocals": disclosure.vocals,
-        "instruments": disclosure.instruments,
-        "post-production": disclosure.post_production,
-    }
-    ai = [part for part, value in said.items() if value]
-    human = [part for part, value in said.items() if value is False]
-    detail = "; ".join(
-        text for text, parts in ((f"AI: {', '.join(ai)}", ai), (f"no AI: {', '.join(human)}", human)) if parts
-    )
-    return AiAssessment(
-        known=False,
-        provenance=(
-            Provenance(
-                kind="disclosure",
-                state="found" if ai else "absent",
-                detail=detail or "the uploader said nothing about AI",
-            ),
-        ),
-    )
+def assess_ai(
+    upload: Upload, audio: Audio, marks: tuple[Claim, ...], *, equipment: Equipment
+) -> AiAssessment:
+    """What is heard, what the file says and what the uploader says, each in its own words."""
+    return assess_origin(upload.ai_disclosure, marks, equipment.second_ear.assess(audio))
 
 
 def conclude(
@@ -223,6 +227,7 @@ def conclude(
     matches, aside = set_aside(matches, rights.suppressions_of({match.track_id for match in matches}))
     matches = counted(matches, policy=policy)
     suppressed = tuple(one for one in aside if one.false_positive_rate <= policy.max_false_positive_rate)
+    ai = _with_grounds(upload, ai, policy=policy)
     use = use_of(upload.ai_disclosure, ai, policy=policy)
     tracks = tuple(dict.fromkeys(match.track_id for match in matches))
     consent = tuple(
@@ -245,10 +250,16 @@ def conclude(
 
 
 def conclude_undecodable(
-    upload: Upload, facts: AudioFacts, error: AudioError, *, equipment: Equipment
+    upload: Upload,
+    facts: AudioFacts,
+    error: AudioError,
+    *,
+    marks: tuple[Claim, ...] = (),
+    equipment: Equipment,
 ) -> Conclusion:
-    """The record of an upload that could not be heard. Its disclosure is kept: it may be sent again."""
-    case = Case(upload=upload, ai=assess_ai(upload.ai_disclosure), undecodable=error, policy=equipment.policy)
+    """The record of an upload that could not be heard. What is said of it is kept: it may be sent again."""
+    ai = _with_grounds(upload, assess_origin(upload.ai_disclosure, marks), policy=equipment.policy)
+    case = Case(upload=upload, ai=ai, undecodable=error, policy=equipment.policy)
     index = index_of(equipment.snapshot())
     return Conclusion(_record(case, facts, index=index, models=equipment.models), ())
 
@@ -258,7 +269,9 @@ def analyse(upload: Upload, *, equipment: Equipment, at: datetime) -> Conclusion
     hearing = equipment.hear(upload.uri)
     if hearing.audio is None:
         assert hearing.error is not None
-        return conclude_undecodable(upload, hearing.facts, hearing.error, equipment=equipment)
+        return conclude_undecodable(
+            upload, hearing.facts, hearing.error, marks=hearing.marks, equipment=equipment
+        )
     snapshot = equipment.snapshot()
     matches = recognise(equipment.ear.query(hearing.audio), snapshot)
     return conclude(
@@ -266,7 +279,7 @@ def analyse(upload: Upload, *, equipment: Equipment, at: datetime) -> Conclusion
         hearing.facts,
         matches=matches,
         index=index_of(snapshot),
-        ai=assess_ai(upload.ai_disclosure),
+        ai=assess_ai(upload, hearing.audio, hearing.marks, equipment=equipment),
         equipment=equipment,
         at=at,
     )
@@ -278,6 +291,10 @@ def _decode(path: Path, *, name: str, limits: DecodeLimits) -> DecodedAudio:
         return decode(path, limits=limits)
     except AudioError as error:
         raise type(error)(str(error).replace(path.name, name)) from error
+
+
+def _with_grounds(upload: Upload, ai: AiAssessment, *, policy: Policy) -> AiAssessment:
+    return ai.model_copy(update={"grounds": grounds_of(upload.ai_disclosure, ai, policy=policy)})
 
 
 def _record(case: Case, facts: AudioFacts, *, index: IndexRef, models: tuple[ModelRef, ...]) -> Evidence:

@@ -1,4 +1,4 @@
-"""What a process needs to judge uploads, opened once and shared: the network and the catalog.
+"""What a process needs to judge uploads, opened once and shared: both ears and the catalog.
 
 `EquipmentPlan` is the small picklable description that travels inside the DoFns; `equipment_of` turns it into
 the heavy objects, once a process. Beam unpickles a copy of every DoFn for every thread, so without this cache
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from classifiers.ai.detector import load_detector
 from classifiers.fingerprint import Fingerprinter, load_fingerprinter
 from index.catalog import Catalog
 from index.matcher import Matcher
@@ -35,11 +36,13 @@ class EquipmentPlan:
 
     catalog_url: SQLAlchemy URL of the catalog's tables; None: SQLite in `data_dir`.
     embedder: folder or hub id of another model; None: the shipped weights.
+    detector: folder of another second ear's weights; None: the shipped ones.
     """
 
     data_dir: Path
     catalog_url: str | None = field(default=None, repr=False)  # may hold a password
     embedder: str | None = None
+    detector: Path | None = None
     fetch: FetchPolicy
     limits: DecodeLimits = field(default_factory=DecodeLimits)
     policy: Policy = field(default_factory=Policy)
@@ -53,6 +56,7 @@ class EquipmentPlan:
         return Equipment(
             hear=partial(hear, fetch_policy=self.fetch, limits=self.limits),
             ear=ear,
+            second_ear=load_detector(self.detector),
             snapshot=serving.current,
             rights=catalog,
             policy=self.policy,

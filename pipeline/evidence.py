@@ -94,15 +94,28 @@ class Provenance(Document):
     kind: str
     state: Literal["found", "absent", "contradictory", "broken"]
     detail: str = ""
+    says_machine_made: bool = Field(
+        False, description="a mark in the file (manifest, tag) that names a generative model"
+    )
 
 
 class AiAssessment(Document):
-    """Is it machine-made? Without ground to speak, `known` is false and `probability` null."""
+    """Is it machine-made? Without ground to speak, `known` is false and `probability` null.
+
+    The numbers speak of the sound alone; `provenance` of what is said; `grounds` of what the policy goes by.
+    """
 
     probability: Share | None = None
     low: Share | None = None
     high: Share | None = None
     known: bool = False
+    reason: str = Field("", description="why nothing is known; empty when something is")
+    false_positive_rate: Share | None = Field(
+        None, description="calibrated share of human recordings that sound like this or more so"
+    )
+    grounds: tuple[str, ...] = Field(
+        (), description="why it counts as machine-made: disclosure, mark, detector; empty: it does not"
+    )
     segments: tuple[Segment, ...] = ()
     signs: tuple[Sign, ...] = ()
     provenance: tuple[Provenance, ...] = ()

@@ -113,6 +113,8 @@ def log_judged(evidence: Evidence, *, seconds: float) -> None:
         rule=evidence.rule,
         reason=evidence.reason,
         matches=len(evidence.matches),
+        ai_probability=None if evidence.ai.probability is None else round(evidence.ai.probability, 3),
+        ai_grounds=list(evidence.ai.grounds),
         audio_s=evidence.audio.duration_s,
         seconds=round(seconds, 3),
     )

@@ -19,7 +19,7 @@ from importlib import metadata
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
-from pipeline.evidence import Verdict
+from pipeline.evidence import AiAssessment, Verdict
 from pipeline.metrics_server import HealthCheck, MetricsServer
 
 STAGE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -27,6 +27,10 @@ STAGE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 
 AGE_BUCKETS_S = (0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 """Dense where the promise lies ("within seconds"), then up to the backlog that an outage leaves."""
+
+
+PROBABILITY_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
+"""A drift of the whole histogram means other music or another detector; the last three are where it acts."""
 
 
 class Metrics:
@@ -46,6 +50,25 @@ class Metrics:
             "soundalike_undecodable",
             "Uploads whose audio can't be judged, by reason",
             ["reason"],
+            registry=registry,
+        )
+        self._ai_probability = Histogram(
+            "soundalike_ai_probability", "What the second ear says of uploads that it has ground to judge",
+            buckets=PROBABILITY_BUCKETS, registry=registry,
+        )  # fmt: skip
+        self._ai_unknown = Counter(
+            "soundalike_ai_unknown", "Uploads that the second ear has no ground to judge", registry=registry
+        )
+        self._ai_grounds = Counter(
+            "soundalike_ai_grounds",
+            "Uploads that count as machine-made, by ground; one upload may have several",
+            ["ground"],
+            registry=registry,
+        )
+        self._provenance = Counter(
+            "soundalike_provenance",
+            "Claims about origin that are there, by kind and state",
+            ["kind", "state"],
             registry=registry,
         )
         self._dead_letters = Counter(
@@ -121,6 +144,18 @@ class Metrics:
         if uploaded_at is not None:
             age_s = (time.time() if now is None else now) - uploaded_at.timestamp()
             self._age_seconds.observe(max(0.0, age_s))
+
+    def origin(self, ai: AiAssessment) -> None:
+        """What was found out about who or what made an upload. Absent claims are not counted."""
+        if ai.probability is None:
+            self._ai_unknown.inc()
+        else:
+            self._ai_probability.observe(ai.probability)
+        for ground in ai.grounds:
+            self._ai_grounds.labels(ground=ground).inc()
+        for claim in ai.provenance:
+            if claim.state != "absent":
+                self._provenance.labels(kind=claim.kind, state=claim.state).inc()
 
     def undecodable(self, reason: str) -> None:
         """An upload's audio can't be judged; `reason` is the error's stable code."""

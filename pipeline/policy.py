@@ -15,10 +15,20 @@ from functools import cached_property
 from typing import Literal
 
 from pipeline.events import AiDisclosure, Upload
-from pipeline.evidence import AiAssessment, ConsentFinding, Match, PolicyRef, SuppressedMatch, Verdict
+from pipeline.evidence import (
+    AiAssessment,
+    ConsentFinding,
+    Match,
+    PolicyRef,
+    Provenance,
+    SuppressedMatch,
+    Verdict,
+)
 from soundalike.errors import AudioError
 
 Use = Literal["ai_derivative", "verbatim_use"]
+FlagAi = Literal["never", "undisclosed", "always"]
+"""Which machine-made uploads that reuse nothing are held for people: by default none, a label is enough."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +42,15 @@ class Policy:
     min_matched_s: a track must be matched for so long in all. A shorter match rests on hardly more than one
         window of the recogniser and has no alignment to stand on.
     min_ai_probability: the lower bound of the detector's interval from which an upload counts as
-        machine-made.
+        machine-made. At 0.9 that is one human recording in a hundred (`classifiers/ai/calibration.py`).
+    flag_ai: whether a machine-made upload that reuses nothing is flagged.
     """
 
-    version: str = "1"
+    version: str = "2"
     max_false_positive_rate: float = 0.0003
     min_matched_s: float = 3.0
     min_ai_probability: float = 0.9
+    flag_ai: FlagAi = "never"
 
     @property
     def hash(self) -> str:
@@ -69,6 +81,10 @@ class Case:
     suppressed: tuple[SuppressedMatch, ...] = ()
     undecodable: AudioError | None = None
     policy: Policy = field(default_factory=Policy)
+
+    @cached_property
+    def grounds(self) -> tuple[str, ...]:
+        return grounds_of(self.upload.ai_disclosure, self.ai, policy=self.policy)
 
     @cached_property
     def use(self) -> Use:
@@ -122,15 +138,37 @@ def disclosed_as_ai(disclosure: AiDisclosure) -> bool:
     return bool(disclosure.vocals) or bool(disclosure.instruments)
 
 
+def denies_ai(disclosure: AiDisclosure) -> bool:
+    """The uploader says that no machine sang and none played. Silence about either is no denial."""
+    return disclosure.vocals is False and disclosure.instruments is False
+
+
 def detected_as_ai(ai: AiAssessment, *, policy: Policy) -> bool:
     """The detector has ground to speak, and even the low end of its interval is high."""
     return ai.known and ai.low is not None and ai.low >= policy.min_ai_probability
 
 
+def marks_of_ai(ai: AiAssessment) -> tuple[Provenance, ...]:
+    """Manifests and tags that hold and name a generative model. A broken one proves nothing."""
+    return tuple(mark for mark in ai.provenance if mark.state == "found" and mark.says_machine_made)
+
+
+def grounds_of(disclosure: AiDisclosure, ai: AiAssessment, *, policy: Policy) -> tuple[str, ...]:
+    """Why an upload counts as machine-made, the hardest evidence first; empty when it does not.
+
+    Each ground suffices. None can be cancelled by another: a file without marks proves nothing.
+    """
+    held = {
+        "disclosure": disclosed_as_ai(disclosure),
+        "mark": bool(marks_of_ai(ai)),
+        "detector": detected_as_ai(ai, policy=policy),
+    }
+    return tuple(ground for ground, holds in held.items() if holds)
+
+
 def use_of(disclosure: AiDisclosure, ai: AiAssessment, *, policy: Policy) -> Use:
     """What the upload does with a recording it reuses: the consent that has to be asked for."""
-    made_by_ai = disclosed_as_ai(disclosure) or detected_as_ai(ai, policy=policy)
-    return "ai_derivative" if made_by_ai else "verbatim_use"
+    return "ai_derivative" if grounds_of(disclosure, ai, policy=policy) else "verbatim_use"
 
 
 def undecodable(case: Case) -> Judgement | None:
@@ -163,12 +201,11 @@ def unlicensed_ai_derivative(case: Case) -> Judgement | None:
     """Machine-made, and it reuses a recording whose rightsholder did not agree to that."""
     if not case.denied_tracks or case.use != "ai_derivative":
         return None
-    by = "the uploader's disclosure" if disclosed_as_ai(case.upload.ai_disclosure) else "the detector"
     terms = ", ".join(_consent_sentences(case, case.denied_tracks[0]))
     return Judgement(
         Verdict.FLAGGED,
         "unlicensed_ai_derivative",
-        f"Machine-made according to {by}. {_reuse(case, case.denied_tracks)}; {terms}.",
+        f"Machine-made according to {_grounds(case)}. {_reuse(case, case.denied_tracks)}; {terms}.",
     )
 
 
@@ -180,25 +217,45 @@ def unlicensed_use(case: Case) -> Judgement | None:
     return Judgement(Verdict.FLAGGED, "unlicensed_use", f"{_reuse(case, case.denied_tracks)}; {terms}.")
 
 
+def ai_contradicted(case: Case) -> Judgement | None:
+    """The uploader says that no machine made it, and a mark in the file says that one did.
+
+    Whoever is entitled to what is reused: one of the two statements is wrong, and people find out which.
+    """
+    statement = next((p for p in case.ai.provenance if p.state == "contradictory"), None)
+    if statement is None:
+        return None
+    reuse = f" {_reuse(case, case.tracks)}." if case.tracks else ""
+    return Judgement(
+        Verdict.FLAGGED,
+        "ai_contradicted",
+        f"The uploader's disclosure and the file contradict each other: {statement.detail}.{reuse}",
+    )
+
+
 def ai_disclosed(case: Case) -> Judgement | None:
     """Machine-made by its uploader's own word, and nobody's recording: free to go, with a label."""
-    if not disclosed_as_ai(case.upload.ai_disclosure):
+    if "disclosure" not in case.grounds:
         return None
+    verdict, then = _of_machine_made(case, flagged_by=("always",))
     return Judgement(
-        Verdict.CLEAR,
+        verdict,
         "ai_disclosed",
-        "No licensed recording was found; the uploader discloses AI: label it so.",
+        f"No licensed recording was found; machine-made according to {_grounds(case)}: {then}.",
     )
 
 
 def ai_undisclosed(case: Case) -> Judgement | None:
-    """The detector hears a machine that the uploader did not disclose; no recording is reused: label it."""
-    if not detected_as_ai(case.ai, policy=case.policy):
+    """A mark or the detector tells of a machine that was not disclosed; nothing is reused: label it."""
+    if not case.grounds:
         return None
+    verdict, then = _of_machine_made(case, flagged_by=("undisclosed", "always"))
+    denied = denies_ai(case.upload.ai_disclosure)
+    said = "which the uploader denies" if denied else "which was not disclosed"
     return Judgement(
-        Verdict.CLEAR,
+        verdict,
         "ai_undisclosed",
-        "No licensed recording was found; it sounds machine-made, which was not disclosed: label it so.",
+        f"No licensed recording was found; machine-made according to {_grounds(case)}, {said}: {then}.",
     )
 
 
@@ -218,10 +275,11 @@ def no_match(case: Case) -> Judgement | None:
 
 RULES: tuple[Rule, ...] = (
     undecodable,
-    own_upload,
-    licensed,
     unlicensed_ai_derivative,
     unlicensed_use,
+    ai_contradicted,
+    own_upload,
+    licensed,
     ai_disclosed,
     ai_undisclosed,
     no_match,
@@ -235,6 +293,28 @@ def judge(case: Case) -> Judgement:
         if judgement is not None:
             return judgement
     raise AssertionError("the last rule fires for every case")
+
+
+def _grounds(case: Case) -> str:
+    """What speaks for a machine, in words, each with what it rests on."""
+    words = []
+    for ground in case.grounds:
+        if ground == "disclosure":
+            words.append("the uploader's disclosure")
+        elif ground == "mark":
+            mark = marks_of_ai(case.ai)[0]
+            words.append(f"a mark in the file ({mark.kind}: {mark.detail})")
+        else:
+            ai = case.ai
+            words.append(f"the detector ({ai.probability:.2f}, between {ai.low:.2f} and {ai.high:.2f})")
+    return " and ".join(words)
+
+
+def _of_machine_made(case: Case, *, flagged_by: tuple[FlagAi, ...]) -> tuple[Verdict, str]:
+    """The verdict on a machine-made upload that reuses nothing, and what is to be done."""
+    if case.policy.flag_ai in flagged_by:
+        return Verdict.FLAGGED, f"flagged, as the policy asks (flag_ai: {case.policy.flag_ai})"
+    return Verdict.CLEAR, "label it so"
 
 
 def _reuse(case: Case, tracks: tuple[str, ...]) -> str:

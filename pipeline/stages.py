@@ -125,8 +125,8 @@ def fetch_and_decode(equipment: Equipment, parsed: Parsed) -> Work:
     hearing = _patiently(lambda: equipment.hear(parsed.upload.uri), attempts=equipment.fetch_attempts)
     if hearing.audio is None:
         assert hearing.error is not None
-        return Unheard(parsed, hearing.facts, hearing.error)
-    return Heard(parsed, hearing.facts, hearing.audio)
+        return Unheard(parsed, hearing.facts, hearing.error, hearing.marks)
+    return Heard(parsed, hearing.facts, hearing.audio, hearing.marks)
 
 
 def fingerprint(equipment: Equipment, heard: Heard) -> Work:
@@ -139,16 +139,18 @@ def match(equipment: Equipment, printed: Printed) -> Work:
     return Matched(printed.heard, matches, analyse.index_of(snapshot))
 
 
-def detect(_equipment: Equipment, matched: Matched) -> Work:
+def detect(equipment: Equipment, matched: Matched) -> Work:
     heard = matched.heard
-    ai = analyse.assess_ai(heard.parsed.upload.ai_disclosure)
+    ai = analyse.assess_ai(heard.parsed.upload, heard.audio, heard.marks, equipment=equipment)
     return Assessed(heard.parsed, heard.facts, matched.matches, matched.index, ai)
 
 
 def judge(equipment: Equipment, item: Assessed | Unheard) -> Work:
     upload = item.parsed.upload
     if isinstance(item, Unheard):
-        conclusion = analyse.conclude_undecodable(upload, item.facts, item.error, equipment=equipment)
+        conclusion = analyse.conclude_undecodable(
+            upload, item.facts, item.error, marks=item.marks, equipment=equipment
+        )
         return Judged(item.parsed, conclusion.evidence, (), item.error)
     conclusion = analyse.conclude(
         upload,
@@ -196,6 +198,7 @@ def _tell(done: Judged | Rejected) -> None:
         return
     evidence = done.evidence
     metrics.verdict(evidence.verdict, rule=evidence.rule, uploaded_at=done.parsed.event.time)
+    metrics.origin(evidence.ai)
     if done.error is not None:
         metrics.undecodable(done.error.reason)
     if evidence.audio.duration_s is not None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from classifiers.audio import Audio
 from classifiers.fingerprint import QueryPrint
+from classifiers.provenance import Claim
 from pipeline.events import Attribution, CloudEvent, Upload
 from pipeline.evidence import AiAssessment, AudioFacts, Evidence, IndexRef, Match
 from pipeline.log import Record
@@ -36,9 +37,12 @@ class Parsed:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
+    """marks: what the file says of its origin, here and in `Unheard`."""
+
     parsed: Parsed
     facts: AudioFacts
     audio: Audio
+    marks: tuple[Claim, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class Unheard:
     parsed: Parsed
     facts: AudioFacts
     error: AudioError
+    marks: tuple[Claim, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

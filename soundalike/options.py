@@ -89,6 +89,23 @@ MinMatchedS = Annotated[
         rich_help_panel=JUDGING,
     ),
 ]
+MinAiProbability = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE",
+        help="The low end of the detector's interval from which its word counts."
+        + _env("MIN_AI_PROBABILITY", "the policy's"),
+        rich_help_panel=JUDGING,
+    ),
+]
+FlagAi = Annotated[
+    str | None,
+    typer.Option(
+        metavar="never|undisclosed|always",
+        help="Which machine-made uploads that reuse nothing are flagged." + _env("FLAG_AI", "never"),
+        rich_help_panel=JUDGING,
+    ),
+]
 
 Uploader = Annotated[
     str | None,

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.events import DeadLetter
-from pipeline.evidence import Evidence, Match
+from pipeline.evidence import AiAssessment, Evidence, Match
 
 STYLES = {"clear": "green", "licensed": "cyan", "flagged": "bold red", "undecodable": "yellow"}
 NOTHING = "–"
@@ -56,9 +56,24 @@ def show_evidence(evidence: Evidence, *, console: Console | None = None) -> None
             f"{'s' if audio.channels != 1 else ''}, {_clock(audio.duration_s)}, {loudness}"
         )
         out.print(Padding(Text(facts, style="dim"), (0, 0, 0, 2)))
+    for line in origin_lines(evidence.ai):
+        out.print(Padding(Text(line, style="dim"), (0, 0, 0, 2)))
     if evidence.matches:
         out.print(Padding(_matches_table(evidence.matches), (0, 0, 0, 2)))
     out.print()
+
+
+def origin_lines(ai: AiAssessment) -> list[str]:
+    """What is heard, then every claim about origin that is there; an absent one is no news."""
+    if ai.probability is None:
+        heard = f"not known ({ai.reason})" if ai.reason else "not known"
+    else:
+        heard = f"{ai.probability:.2f}, between {ai.low:.2f} and {ai.high:.2f}"
+        if ai.false_positive_rate is not None:
+            heard += f"; {ai.false_positive_rate:.1%} of human music sounds like this or more so"
+    claims = [f"{claim.kind} {claim.state}: {claim.detail}" for claim in ai.provenance]
+    there = [line for line, claim in zip(claims, ai.provenance, strict=True) if claim.state != "absent"]
+    return [_printable(line) for line in (f"machine-made by its sound: {heard}", *there)]
 
 
 def flag_line(evidence: Evidence, *, at: datetime | None) -> str:

@@ -14,7 +14,7 @@ import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from pipeline.policy import Policy
+from pipeline.policy import FlagAi, Policy
 from soundalike.errors import SettingsError
 
 PREFIX = "SOUNDALIKE_"
@@ -41,6 +41,10 @@ class Settings(BaseSettings):
     )
     embedder: str | None = Field(
         None, description="Folder or hub id of another recognition model; default: the shipped one."
+    )
+
+    detector: Path | None = Field(
+        None, description="Folder of another second ear's weights; default: the shipped ones."
     )
 
     # Where events come from and go to
@@ -85,7 +89,13 @@ class Settings(BaseSettings):
         _POLICY.min_matched_s, ge=0, description="A track must be matched for so long to count."
     )
     min_ai_probability: float = Field(
-        _POLICY.min_ai_probability, gt=0, le=1, description="From where the detector's word counts."
+        _POLICY.min_ai_probability,
+        gt=0,
+        le=1,
+        description="The low end of the detector's interval from which its word counts.",
+    )
+    flag_ai: FlagAi = Field(
+        _POLICY.flag_ai, description="Which machine-made uploads that reuse nothing go to people."
     )
 
     # Seen
@@ -100,7 +110,7 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("data", "spool", "ssl_ca_file")
+    @field_validator("data", "detector", "spool", "ssl_ca_file")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         """The job may change its folder, and a worker may live in another one."""

@@ -26,12 +26,14 @@ def equipment_plan(settings: Settings, *, prefixes: tuple[str, ...] | None = Non
         data_dir=settings.data,
         catalog_url=None if settings.catalog_url is None else settings.catalog_url.get_secret_value(),
         embedder=settings.embedder,
+        detector=settings.detector,
         fetch=fetch_policy(settings, prefixes=prefixes),
         limits=decode_limits(settings),
         policy=Policy(
             max_false_positive_rate=settings.max_false_positive_rate,
             min_matched_s=settings.min_matched_s,
             min_ai_probability=settings.min_ai_probability,
+            flag_ai=settings.flag_ai,
         ),
         fetch_attempts=settings.fetch_attempts,
     )

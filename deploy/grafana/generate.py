@@ -160,6 +160,29 @@ def build() -> dashboard.Dashboard:
             unit=PER_SECOND,
         ).description("Kept with their original bytes in uploads.dlq; replay them when the cause is gone.")
     )
+    board.with_panel(
+        _curves(
+            "Counts as machine-made",
+            [
+                (_rate("soundalike_ai_grounds_total", by="ground"), "{{ground}}"),
+                (_rate("soundalike_ai_unknown_total"), "the second ear has no ground to judge"),
+            ],
+            unit=PER_SECOND,
+        ).description("By what the policy goes by: disclosure, mark in the file, detector.")
+    )
+    board.with_panel(
+        _curves("Probability of a machine", _quantiles("soundalike_ai_probability"), unit=SHARE).description(
+            "Of uploads that the second ear can judge. A drift means other music or other weights."
+        )
+    )
+    board.with_panel(
+        _curves(
+            "Claims about origin",
+            [(_rate("soundalike_provenance_total", by="kind, state"), "{{kind}} {{state}}")],
+            unit=PER_SECOND,
+            span=24,
+        ).description("Disclosures, manifests and tags that are there; broken ones were changed or forged.")
+    )
 
     board.with_row(dashboard.Row("Is it fast?"))
     board.with_panel(

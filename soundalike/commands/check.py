@@ -33,6 +33,8 @@ def check(
     embedder: options.Embedder = None,
     max_false_positive_rate: options.MaxFalsePositiveRate = None,
     min_matched_s: options.MinMatchedS = None,
+    min_ai_probability: options.MinAiProbability = None,
+    flag_ai: options.FlagAi = None,
     uploader: options.Uploader = None,
     licence: options.Licences = None,
     distributor: options.Distributor = None,
@@ -67,6 +69,8 @@ def check(
         embedder=embedder,
         max_false_positive_rate=max_false_positive_rate,
         min_matched_s=min_matched_s,
+        min_ai_probability=min_ai_probability,
+        flag_ai=flag_ai,
     )
     statement = {
         "uploader": uploader or LOCAL_UPLOADER,

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from classifiers.ai.detector import Assessment
-    from classifiers.provenance import Claim
+    from pipeline.evidence import AiAssessment
 
 
 def explain(
@@ -23,8 +21,9 @@ def explain(
 ) -> None:
     """Say how likely a machine made this recording, by which signs, and what the file says of itself.
 
-    A probability is no proof: people decide. The marks in the file (manifest, tags) are read apart from the
-    sound and do not change the probability.
+    It needs no catalog: whose recording it is, `soundalike check` says. A probability is no proof: people
+    decide. The marks in the file (manifest, tags) are read apart from the sound and do not change the
+    probability.
 
     Examples:
 
@@ -32,55 +31,40 @@ def explain(
 
         soundalike explain song.mp3 --png why.png
     """
-    from classifiers.ai.detector import load_detector  # noqa: PLC0415 -- `--help` stays quick
+    import json  # noqa: PLC0415 -- `--help` stays quick
+
+    from classifiers.ai.detector import load_detector  # noqa: PLC0415
     from classifiers.ai.drawing import draw  # noqa: PLC0415
-    from classifiers.provenance import read_provenance  # noqa: PLC0415
     from pipeline.decode import decode  # noqa: PLC0415
+    from pipeline.events import AiDisclosure  # noqa: PLC0415
+    from pipeline.marks import read_marks  # noqa: PLC0415
+    from pipeline.origin import assess_origin  # noqa: PLC0415
 
     audio = decode(file).audio
     detector = load_detector()
-    assessment = detector.assess(audio)
-    claims = read_provenance(file)
+    heard = detector.assess(audio)
+    ai = assess_origin(AiDisclosure(), read_marks(file), heard)
     if as_json:
-        document = _document(assessment, claims) | {
-            "model": {"name": detector.name, "sha256": detector.sha256}
-        }
+        # The `ai` part of an evidence record, and beside it the model that said so.
+        document = ai.model_dump(mode="json") | {"model": {"name": detector.name, "sha256": detector.sha256}}
         typer.echo(json.dumps(document, ensure_ascii=False))
     else:
-        for line in _lines(file.name, assessment, claims):
+        for line in _lines(file.name, ai):
             typer.echo(line)
     if png is not None:
-        draw(audio, assessment, png, title=file.name)
+        draw(audio, heard, png, title=file.name)
         typer.echo(f"picture: {png}", err=True)
 
 
-def _document(assessment: Assessment, claims: list[Claim]) -> dict[str, Any]:
-    """The `ai` part of an evidence record, and beside it why nothing is known, if so."""
-    return {
-        "probability": assessment.probability,
-        "low": assessment.low,
-        "high": assessment.high,
-        "known": assessment.known,
-        "reason": assessment.reason,
-        "false_positive_rate": assessment.false_positive_rate,
-        "segments": [
-            {"start_s": start_s, "end_s": end_s, "probability": probability}
-            for start_s, end_s, probability in assessment.segments
-        ],
-        "signs": [
-            {"name": sign.name, "value": sign.value, "probability": sign.probability, "detail": sign.detail}
-            for sign in assessment.signs
-        ],
-        "provenance": [
-            {"kind": claim.kind, "state": claim.state, "detail": claim.detail} for claim in claims
-        ],
-    }
+def _lines(name: str, ai: AiAssessment) -> list[str]:
+    from soundalike.render import origin_lines  # noqa: PLC0415
 
-
-def _lines(name: str, assessment: Assessment, claims: list[Claim]) -> list[str]:
-    from classifiers.ai.drawing import headline  # noqa: PLC0415
-
-    lines = [f"{name}: {headline(assessment)}"]
-    lines += [f"  {sign.name:10} {sign.probability:5.2f}  {sign.detail}" for sign in assessment.signs]
-    lines += [f"  {claim.kind:10} {claim.state}: {claim.detail}" for claim in claims]
+    heard, *_ = origin_lines(ai)
+    lines = [f"{name}: {heard}"]
+    lines += [f"  {sign.name:10} {sign.probability:5.2f}  {sign.detail}" for sign in ai.signs]
+    lines += [
+        f"  {claim.kind:10} {claim.state}: {claim.detail}"
+        for claim in ai.provenance
+        if claim.kind != "disclosure"  # nobody is asked here
+    ]
     return lines

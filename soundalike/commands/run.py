@@ -54,6 +54,8 @@ def run(
     embedder: options.Embedder = None,
     max_false_positive_rate: options.MaxFalsePositiveRate = None,
     min_matched_s: options.MinMatchedS = None,
+    min_ai_probability: options.MinAiProbability = None,
+    flag_ai: options.FlagAi = None,
     metrics_port: Annotated[
         int | None,
         typer.Option(
@@ -101,6 +103,8 @@ def run(
         embedder=embedder,
         max_false_positive_rate=max_false_positive_rate,
         min_matched_s=min_matched_s,
+        min_ai_probability=min_ai_probability,
+        flag_ai=flag_ai,
         metrics_port=metrics_port,
         metrics_address=metrics_address,
         log_level=log_level,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.evidence import Verdict
+from pipeline.evidence import AiAssessment, Provenance, Verdict
 from pipeline.metrics import Metrics
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
@@ -109,6 +109,8 @@ def exposed() -> dict[str, set[str]]:
     metrics.upload_read()
     metrics.verdict(Verdict.CLEAR, rule="x")
     metrics.undecodable("x")
+    mark = Provenance(kind="x", state="found")
+    metrics.origin(AiAssessment(probability=0.5, known=True, grounds=("x",), provenance=(mark,)))
     metrics.dead_letter(stage="x", reason="x")
     metrics.stage_took("x", 1.0)
     metrics.lag(topic="x", partition=0, records=0)

@@ -67,8 +67,8 @@ def test_the_names_are_a_contract(part: str) -> None:
 def test_what_is_not_known_is_null_and_not_left_out() -> None:
     document = record().model_dump(mode="json")
     assert document["ai"] == {
-        "probability": None, "low": None, "high": None, "known": False,
-        "segments": [], "signs": [], "provenance": [],
+        "probability": None, "low": None, "high": None, "known": False, "reason": "",
+        "false_positive_rate": None, "grounds": [], "segments": [], "signs": [], "provenance": [],
     }  # fmt: skip
     assert document["audio"]["duration_s"] is None
 

@@ -22,14 +22,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from classifiers.ai.detector import Assessment
 from classifiers.audio import Audio
+from classifiers.provenance import Claim
 from index.catalog import Catalog
 from index.matcher import SegmentMatch
 from index.terms import Decision, Term, Use
 from index.tracks import Right, Track
 from pipeline import topics
 from pipeline.analyse import Equipment, Hearing, analyse
-from pipeline.events import DeadLetter, Upload, parse_event, parse_upload, upload_event
+from pipeline.events import AiDisclosure, DeadLetter, Upload, parse_event, parse_upload, upload_event
 from pipeline.evidence import AudioFacts
 from pipeline.graph import moderation_graph
 from pipeline.log import Headers, LogReader, LogWriter, TopicPlan
@@ -47,8 +49,15 @@ from soundalike.errors import (
     JobFailed,
 )
 
-CASES = ("clear", "flagged", "licensed", "own", "truncated", "unreachable", "crash-hear", "crash-match")
+CASES = (
+    *("clear", "flagged", "licensed", "own", "machine", "clone", "marked", "unheard"),
+    *("truncated", "unreachable", "crash-hear", "crash-match"),
+)
 VERDICT_OF = {
+    "machine": "clear",
+    "clone": "flagged",
+    "marked": "clear",
+    "unheard": "clear",
     "clear": "clear",
     "flagged": "flagged",
     "licensed": "licensed",
@@ -68,7 +77,8 @@ class ScriptedMatcher:
     def match(self, case: str) -> list[SegmentMatch]:
         if case == "crash-match":
             raise ZeroDivisionError("a bug that one upload brings to light")
-        track = {"flagged": "t-denied", "licensed": "t-licensed", "own": "t-own"}.get(case)
+        holders = {"flagged": "t-denied", "clone": "t-denied", "licensed": "t-licensed", "own": "t-own"}
+        track = holders.get(case)
         if track is None:
             return []
         return [SegmentMatch(track, 1.0, 11.0, 30.0, 40.0, 0.0, 1.0, 0.5, 20.0, 1e-6)]
@@ -94,6 +104,19 @@ class ScriptedEar:
         return CASES[int(audio.samples[0, 0])]
 
 
+class ScriptedSecondEar:
+    name = "scripted-second"
+    sha256 = "6" * 64
+
+    def assess(self, audio: Any) -> Assessment:
+        case = CASES[int(audio.samples[0, 0])]
+        if case in ("machine", "clone"):
+            return Assessment(0.98, 0.95, 0.99, True, segments=((0.0, 1.0, 0.97),), false_positive_rate=0.004)
+        if case == "unheard":
+            return Assessment(None, None, None, False, reason="too quiet: -70 dB")
+        return Assessment(0.05, 0.02, 0.1, True, segments=((0.0, 1.0, 0.05),), false_positive_rate=0.9)
+
+
 def scripted_hear(uri: str) -> Hearing:
     case = uri.partition(":")[2]
     if case == "unreachable":
@@ -106,7 +129,10 @@ def scripted_hear(uri: str) -> Hearing:
     if case == "truncated":
         return Hearing(facts, None, AudioTruncated("1 of 9 s"))
     audio = Audio(np.full((1, 8), CASES.index(case), dtype=np.float32), 8)
-    return Hearing(facts.model_copy(update={"duration_s": 1.0}), audio, None)
+    tag = Claim("tag", "found", 'Suno: "made with suno"', says_machine_made=True)
+    return Hearing(
+        facts.model_copy(update={"duration_s": 1.0}), audio, None, (tag,) if case == "marked" else ()
+    )
 
 
 @dataclass(frozen=True)
@@ -120,6 +146,7 @@ class Scripted:
         return Equipment(
             hear=scripted_hear,
             ear=ScriptedEar(),  # type: ignore[arg-type]  # its prints are words
+            second_ear=ScriptedSecondEar(),
             snapshot=lambda: ScriptedSnapshot({track.track_id: track for track in catalog.tracks()}),
             rights=catalog,
             policy=Policy(),
@@ -209,7 +236,7 @@ def test_each_kind_of_upload_ends_where_it_belongs(plan: Scripted) -> None:
     assert {upload_id: v.verdict.value for upload_id, v in verdicts.items()} == {
         f"u-{case}": verdict for case, verdict in VERDICT_OF.items()
     }
-    assert [flag.upload_id for flag in documents(log, topics.FLAGS)] == ["u-flagged"]
+    assert {flag.upload_id for flag in documents(log, topics.FLAGS)} == {"u-flagged", "u-clone"}
     assert {(d.upload_id, d.stage, d.reason) for d in letters(log)} == {
         ("u-unreachable", "fetch_decode", "fetch_failed"),
         ("u-crash-hear", "fetch_decode", "unexpected"),
@@ -221,7 +248,7 @@ def test_each_kind_of_upload_ends_where_it_belongs(plan: Scripted) -> None:
         ("Firn", "deny", None),
         ("Verlag", "deny", None),
     ]
-    assert evidence.models[0].sha256 == SHA256
+    assert [model.sha256 for model in evidence.models] == [SHA256, "6" * 64]
     assert verdicts["u-truncated"].audio.sha256 == SHA256
     assert verdicts["u-truncated"].audio.duration_s is None
 
@@ -237,6 +264,44 @@ def test_a_licensed_upload_is_credited_by_seconds_and_shares(plan: Scripted) -> 
     assert (credit.query_start_s, credit.query_end_s, credit.reference_start_s) == (1.0, 11.0, 30.0)
     assert {split.rightsholder: split.share for split in credit.splits} == {"Firn": "0.5", "Verlag": "0.5"}
     assert (credit.term_id, credit.term_version) == ("term-Verlag", 1)
+
+
+def test_the_second_ear_and_the_marks_reach_the_record(plan: Scripted) -> None:
+    log = new_log()
+    send(log, [event(f"u-{case}", case) for case in ("machine", "clone", "marked", "unheard", "flagged")])
+
+    run(plan, log)
+
+    record = {item.upload_id: item for item in documents(log, topics.VERDICTS)}
+    assert {name: item.rule for name, item in record.items()} == {
+        "u-machine": "ai_undisclosed",
+        "u-clone": "unlicensed_ai_derivative",
+        "u-marked": "ai_undisclosed",
+        "u-unheard": "no_match",
+        "u-flagged": "unlicensed_use",
+    }
+    clone, marked, unheard = (record[f"u-{case}"].ai for case in ("clone", "marked", "unheard"))
+    assert (clone.probability, clone.low, clone.grounds) == (0.98, 0.95, ("detector",))
+    assert [(s.start_s, s.end_s, s.probability) for s in clone.segments] == [(0.0, 1.0, 0.97)]
+    assert "the detector (0.98, between 0.95 and 0.99)" in record["u-clone"].reason
+    assert "Reuses “T-Denied”" in record["u-clone"].reason
+    assert (marked.probability, marked.grounds) == (0.05, ("mark",))
+    assert [(p.kind, p.state) for p in marked.provenance] == [("disclosure", "absent"), ("tag", "found")]
+    assert (unheard.known, unheard.probability, unheard.reason) == (False, None, "too quiet: -70 dB")
+
+
+def test_a_denial_against_the_files_own_mark_is_flagged(plan: Scripted) -> None:
+    log = new_log()
+    denial = AiDisclosure(vocals=False, instruments=False, post_production=False)
+    upload = Upload(upload_id="u1", uri="case:marked", uploader="ann", ai_disclosure=denial)
+    send(log, [upload_event(upload).to_bytes()])
+
+    run(plan, log)
+
+    (flag,) = documents(log, topics.FLAGS)
+    assert flag.rule == "ai_contradicted"
+    assert "made with suno" in flag.reason
+    assert flag.ai.provenance[0].state == "contradictory"
 
 
 def test_nobody_is_credited_without_a_licence(plan: Scripted) -> None:

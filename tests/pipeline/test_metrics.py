@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipeline.evidence import Verdict
+from pipeline.evidence import AiAssessment, Provenance, Verdict
 from pipeline.metrics import AGE_BUCKETS_S, STAGE_BUCKETS_S, Metrics, process_metrics, serve
 from pipeline.metrics_server import MetricsServer
 from soundalike.errors import SettingsError
@@ -58,6 +58,23 @@ def test_a_verdict_is_counted_by_kind_and_rule_and_its_age_measured(metrics: Met
     assert value(metrics, "soundalike_end_to_end_seconds_sum") == 4.0
     assert value(metrics, "soundalike_end_to_end_seconds_bucket", le="3.0") == 0.0
     assert value(metrics, "soundalike_end_to_end_seconds_bucket", le="5.0") == 1.0
+
+
+def test_what_is_found_about_origin_is_counted(metrics: Metrics) -> None:
+    tag = Provenance(kind="tag", state="found", detail="Suno", says_machine_made=True)
+    heard = AiAssessment(
+        probability=0.97, low=0.93, high=0.99, known=True, grounds=("mark", "detector"), provenance=(tag,)
+    )
+    metrics.origin(heard)
+    metrics.origin(AiAssessment(reason="too short", provenance=(Provenance(kind="tag", state="absent"),)))
+
+    assert value(metrics, "soundalike_ai_unknown_total") == 1.0
+    assert value(metrics, "soundalike_ai_probability_bucket", le="0.95") == 0.0
+    assert value(metrics, "soundalike_ai_probability_bucket", le="1.0") == 1.0
+    assert value(metrics, "soundalike_ai_grounds_total", ground="mark") == 1.0
+    assert value(metrics, "soundalike_ai_grounds_total", ground="detector") == 1.0
+    assert value(metrics, "soundalike_provenance_total", kind="tag", state="found") == 1.0
+    assert value(metrics, "soundalike_provenance_total", kind="tag", state="absent") is None
 
 
 def test_an_uploader_whose_clock_is_ahead_gives_age_zero(metrics: Metrics) -> None:

@@ -9,13 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.events import AiDisclosure, Upload
-from pipeline.evidence import AiAssessment, ConsentFinding, Match, Verdict
+from pipeline.evidence import AiAssessment, ConsentFinding, Match, Provenance, Verdict
 from pipeline.policy import RULES, Case, Policy, counted, judge, use_of
 from soundalike.errors import AudioTruncated
 
 AI = AiDisclosure(vocals=True)
 HEARD_AI = AiAssessment(probability=0.99, low=0.95, high=1.0, known=True)
 UNSURE_AI = AiAssessment(probability=0.99, low=0.6, high=1.0, known=True)
+TAG = Provenance(kind="tag", state="found", detail="Suno", says_machine_made=True)
+BROKEN = Provenance(kind="c2pa", state="broken", detail="does not hold", says_machine_made=True)
+RECORDED = Provenance(kind="c2pa", state="found", detail="digitalCapture")
+DENIAL = Provenance(kind="disclosure", state="contradictory", detail="no AI: vocals; but tag: Suno")
+MARKED_AI = AiAssessment(probability=0.1, low=0.0, high=0.2, known=True, provenance=(TAG,))
+BROKEN_MARK = AiAssessment(provenance=(BROKEN, RECORDED))
+CONTRADICTED = AiAssessment(provenance=(DENIAL, TAG))
+NO_AI = AiDisclosure(vocals=False, instruments=False)
 
 
 def upload(disclosure: AiDisclosure | None = None) -> Upload:
@@ -127,6 +135,58 @@ TABLE = {
         "unlicensed_ai_derivative",
     ),
     "undisclosed AI, nobody's recording": (Case(upload=upload(), ai=HEARD_AI), "clear", "ai_undisclosed"),
+    "the file says what was not disclosed": (Case(upload=upload(), ai=MARKED_AI), "clear", "ai_undisclosed"),
+    "a mark makes a clone": (
+        Case(upload=upload(), ai=MARKED_AI, matches=(a_match(),), consent=(says("allow", "verbatim_use"),)),
+        "flagged",
+        "unlicensed_ai_derivative",
+    ),
+    "a broken mark decides nothing": (Case(upload=upload(NO_AI), ai=BROKEN_MARK), "clear", "no_match"),
+    "denied against the file's own mark": (
+        Case(upload=upload(NO_AI), ai=CONTRADICTED),
+        "flagged",
+        "ai_contradicted",
+    ),
+    "denied against a mark, licensed": (
+        Case(
+            upload=upload(NO_AI),
+            ai=CONTRADICTED,
+            matches=(a_match(),),
+            consent=(says("allow", "ai_derivative"),),
+        ),
+        "flagged",
+        "ai_contradicted",
+    ),
+    "denied against a mark, a clone": (
+        Case(upload=upload(NO_AI), ai=CONTRADICTED, matches=(a_match(),)),
+        "flagged",
+        "unlicensed_ai_derivative",
+    ),
+    "undisclosed AI under a policy that flags it": (
+        Case(upload=upload(), ai=HEARD_AI, policy=Policy(flag_ai="undisclosed")),
+        "flagged",
+        "ai_undisclosed",
+    ),
+    "disclosed AI under that policy": (
+        Case(upload=upload(AI), ai=HEARD_AI, policy=Policy(flag_ai="undisclosed")),
+        "clear",
+        "ai_disclosed",
+    ),
+    "disclosed AI under one that flags all": (
+        Case(upload=upload(AI), policy=Policy(flag_ai="always")),
+        "flagged",
+        "ai_disclosed",
+    ),
+    "licensed AI under one that flags all": (
+        Case(
+            upload=upload(AI),
+            matches=(a_match(),),
+            consent=(says("allow", "ai_derivative"),),
+            policy=Policy(flag_ai="always"),
+        ),
+        "licensed",
+        "licensed",
+    ),
     "an unsure detector decides nothing": (Case(upload=upload(), ai=UNSURE_AI), "clear", "no_match"),
 }
 
@@ -159,6 +219,32 @@ def test_the_reason_names_track_seconds_changes_and_consent() -> None:
     )
 
 
+def test_the_reason_names_every_ground() -> None:
+    ai = HEARD_AI.model_copy(update={"provenance": (TAG,)})
+    case = Case(upload=upload(AI), ai=ai, matches=(a_match(),))
+
+    assert judge(case).reason.startswith(
+        "Machine-made according to the uploader's disclosure and a mark in the file (tag: Suno)"
+        " and the detector (0.99, between 0.95 and 1.00)."
+    )
+
+
+def test_a_label_says_what_it_rests_on() -> None:
+    assert judge(Case(upload=upload(), ai=HEARD_AI)).reason == (
+        "No licensed recording was found; machine-made according to the detector"
+        " (0.99, between 0.95 and 1.00), which was not disclosed: label it so."
+    )
+    assert "which the uploader denies" in judge(Case(upload=upload(NO_AI), ai=HEARD_AI)).reason
+
+
+@pytest.mark.parametrize("ai", [HEARD_AI, UNSURE_AI, AiAssessment()])
+def test_absent_marks_change_nothing(ai: AiAssessment) -> None:
+    absent = (Provenance(kind="c2pa", state="absent"), Provenance(kind="tag", state="absent"))
+    with_absent = ai.model_copy(update={"provenance": absent})
+
+    assert judge(Case(upload=upload(), ai=with_absent)) == judge(Case(upload=upload(), ai=ai))
+
+
 def test_changes_too_small_to_hear_are_not_mentioned() -> None:
     case = Case(upload=upload(), matches=(a_match(shift_semitones=0.1, tempo_ratio=1.004),))
 
@@ -182,19 +268,24 @@ class TestPolicyHash:
     def test_follows_every_field(self) -> None:
         policy = Policy()
         others = [
-            replace(policy, version="2"),
+            replace(policy, version="1"),
             replace(policy, max_false_positive_rate=0.02),
             replace(policy, min_matched_s=4.0),
             replace(policy, min_ai_probability=0.8),
+            replace(policy, flag_ai="undisclosed"),
         ]
 
-        assert len({policy.hash, *(other.hash for other in others)}) == 5
+        assert len({policy.hash, *(other.hash for other in others)}) == 6
 
     def test_is_the_same_in_every_process(self) -> None:
         # Part of the ids of output events: it may change only together with a field or its name.
         assert Policy(
-            version="1", max_false_positive_rate=0.01, min_matched_s=3.0, min_ai_probability=0.9
-        ).hash == ("d02008e12d9490d3e3518871149c532ad51ba800f108048fdd11113666c47912")
+            version="2",
+            max_false_positive_rate=0.01,
+            min_matched_s=3.0,
+            min_ai_probability=0.9,
+            flag_ai="never",
+        ).hash == ("a47a43e7f49f6b9edc1c4455467203e5876c4d98235194e935595a1e4bc6c67a")
 
 
 tracks = st.sampled_from(["t1", "t2", "t3"])
@@ -221,7 +312,7 @@ cases = st.builds(
         st.builds(AiDisclosure, vocals=st.none() | st.booleans(), instruments=st.none() | st.booleans()),
     ),
     matches=st.lists(matches, max_size=5).map(tuple),
-    ai=st.sampled_from([AiAssessment(), HEARD_AI, UNSURE_AI]),
+    ai=st.sampled_from([AiAssessment(), HEARD_AI, UNSURE_AI, MARKED_AI, BROKEN_MARK, CONTRADICTED]),
     consent=st.lists(findings, max_size=8).map(tuple),
     own_tracks=st.frozensets(tracks),
     undecodable=st.none() | st.just(AudioTruncated("1 of 9 s")),
@@ -248,9 +339,9 @@ def test_nothing_is_licensed_against_a_denial(case: Case) -> None:
 
 
 @given(cases)
-def test_nothing_is_flagged_without_a_foreign_match(case: Case) -> None:
+def test_nothing_is_flagged_without_a_foreign_match_or_a_contradiction(case: Case) -> None:
     if judge(case).verdict is Verdict.FLAGGED:
-        assert {m.track_id for m in case.matches} - case.own_tracks
+        assert {m.track_id for m in case.matches} - case.own_tracks or case.ai is CONTRADICTED
 
 
 @given(cases)

@@ -48,7 +48,13 @@ def parsed() -> Parsed:
 def equipment(hear: Callable[[str], Hearing], *, attempts: int = 4) -> Equipment:
     nothing: Any = None
     return Equipment(
-        hear=hear, ear=nothing, snapshot=nothing, rights=nothing, policy=Policy(), fetch_attempts=attempts
+        hear=hear,
+        ear=nothing,
+        second_ear=nothing,
+        snapshot=nothing,
+        rights=nothing,
+        policy=Policy(),
+        fetch_attempts=attempts,
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import mutagen
 import pytest
 
 from pipeline.evidence import Evidence
@@ -71,6 +72,50 @@ def test_the_json_has_the_names_of_the_contract(cli: Run, data: Path) -> None:
     } <= set(document["matches"][0])  # fmt: skip
     assert {"probability", "low", "high", "known", "segments", "signs", "provenance"} <= set(document["ai"])
     assert {"rightsholder", "use", "decision", "term_id", "version"} <= set(document["consent"][0])
+
+
+def test_the_second_ear_listens_and_the_marks_are_read(cli: Run, data: Path, tmp_path: Path) -> None:
+    tagged = tmp_path / "tagged.opus"
+    shutil.copy(UNRELATED, tagged)
+    file = mutagen.File(tagged)
+    file["comment"] = "made with suno; created=2026-03-13T05:04:16Z; id=4262"
+    file.save()
+
+    plain, marked = (
+        Evidence.model_validate_json(cli("check", "--json", "--data", data, path).stdout)
+        for path in (UNRELATED, tagged)
+    )
+
+    assert plain.ai.known
+    assert plain.ai.probability is not None
+    assert plain.ai.segments
+    assert plain.ai.signs
+    assert plain.ai.grounds == ()
+    assert (plain.rule, marked.rule) == ("no_match", "ai_undisclosed")
+    assert marked.ai.grounds == ("mark",)
+    assert marked.ai.probability == plain.ai.probability
+    assert [model.name for model in plain.models][1:] == ["soundalike-second-ear"]
+    assert len(plain.models[1].sha256) == 64
+
+
+def test_a_denial_against_a_tag_is_flagged_and_ai_only_where_asked(
+    cli: Run, data: Path, tmp_path: Path
+) -> None:
+    tagged = tmp_path / "tagged.opus"
+    shutil.copy(UNRELATED, tagged)
+    file = mutagen.File(tagged)
+    file["artist"] = "Udio v1.5"
+    file.save()
+
+    denied = cli("check", "--data", data, "--no-ai-vocals", "--no-ai-instruments", tagged)
+    assert denied.returncode == 1
+    assert denied.stdout.startswith("tagged.opus  flagged  ai_contradicted\n")
+    assert "disclosure contradictory: no AI: vocals, instruments" in " ".join(denied.stdout.split())
+    assert "machine-made by its sound: 0." in denied.stdout
+    assert cli("check", "--data", data, "--flag-ai", "undisclosed", tagged).returncode == 1
+    assert cli("check", "--data", data, "--flag-ai", "undisclosed", "--ai-vocals", tagged).returncode == 0
+    assert cli("check", "--data", data, "--flag-ai", "always", "--ai-vocals", tagged).returncode == 1
+    assert "--flag-ai" in cli("check", "--data", data, "--flag-ai", "sometimes", tagged).stderr
 
 
 def test_exit_codes(cli: Run, data: Path) -> None:
