@@ -7,9 +7,10 @@ the middle of each segment is looked at; `ANALYSED_S` bounds the work, the score
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import scipy.fft
@@ -31,6 +32,7 @@ DEPTH_DB: Final = 90.0
 """Power further below the loudest cell of a look counts as none: under the resolution of 16 bit."""
 
 Float = NDArray[np.float32]
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,14 @@ class Listening:
     sample_rate_hz: int
     edges_s: tuple[tuple[float, float], ...]
     mono: bool
+    _kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def once(self, name: str, work_out: Callable[[], Made]) -> Made:
+        """What a sign worked out of this recording, kept for when it is asked again."""
+        if name not in self._kept:
+            self._kept[name] = work_out()
+        made: Made = self._kept[name]
+        return made
 
     @property
     def looks(self) -> int:
@@ -122,7 +132,7 @@ def listen(audio: Audio, *, look_s: float | None = None) -> Listening:
     longest_s = min(SEGMENT_S, max(duration_s, LEAST_LOOK_S))
     look_s = float(np.clip(look_s or ANALYSED_S / count, LEAST_LOOK_S, longest_s))
     length = round(look_s * audio.sample_rate_hz)
-    pair = audio.samples[[0, -1 if audio.channels == 1 else 1]]
+    pair = audio.samples[:2]  # a view: only what is looked at is copied
     if pair.shape[1] < length:
         pair = np.pad(pair, ((0, 0), (0, length - pair.shape[1])))
     edges = [(index * SEGMENT_S, (index + 1) * SEGMENT_S) for index in range(count)]

@@ -47,7 +47,7 @@ class Comb:
     )
 
     def measure(self, listening: Listening) -> Features:
-        _, rows, joint, unlocked, spacing_hz = _cepstra(listening)
+        _, rows, joint, unlocked, spacing_hz = listening.once(self.name, lambda: _cepstra(listening))
         best = joint.argmax(axis=1)
         look = np.arange(len(best))
         height = joint[look, best]
@@ -63,7 +63,7 @@ class Comb:
         return np.stack(columns, axis=1).astype(np.float32)
 
     def place(self, listening: Listening) -> str:
-        _, _, joint, _, spacing_hz = _cepstra(listening)
+        _, _, joint, _, spacing_hz = listening.once(self.name, lambda: _cepstra(listening))
         mean = joint.mean(axis=0)
         return f"strongest even spacing {spacing_hz[mean.argmax()]:.1f} Hz (height {mean.max():.2f})"
 
