@@ -13,7 +13,9 @@ draw from the given generator only.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Generator, Tensor
@@ -25,6 +27,7 @@ from classifiers.spectrogram import (
     FRAME_RATE_HZ,
     MARGIN_BANDS,
     VIEW_BANDS,
+    VIEW_LOWEST_HZ,
 )
 
 CONTEXT_FRAMES = 48
@@ -52,6 +55,7 @@ class Augmentation:
     reverb_t60_s: tuple[float, float] = (0.15, 2.5)
     codec_probability: float = 0.35
     distortion_probability: float = 0.15
+    resynthesis_probability: float = 0.12
     mask_probability: float = 0.25
 
 
@@ -188,6 +192,33 @@ def distort(power: Tensor, generator: Generator) -> Tensor:
     return result * loudness ** (-flattening) * loudness.mean(dim=2, keepdim=True) ** flattening
 
 
+def resynthesise(power: Tensor, generator: Generator) -> Tensor:
+    """A neural vocoder: only what 64 to 100 mel bands hold survives, and cells fluctuate anew.
+
+    Below 1 kHz mel bands are tens of hertz wide, ours a few: neighbouring partials melt together. How much
+    of them a vocoder guesses back differs, so the melted picture is mixed with the true one.
+    """
+    smear = _mel_smear(int(torch.randint(64, 101, (1,), generator=generator)))
+    melted = torch.einsum("cb,nbf->ncf", smear, power)
+    guessed = uniform(power.shape[0], 0.0, 0.7, generator)[:, None, None]
+    chance = -torch.log(torch.rand(2, *power.shape, generator=generator).clamp_min(1e-6)).mean(dim=0)
+    return (guessed * power + (1.0 - guessed) * melted) * (0.3 + 0.7 * chance)
+
+
+@lru_cache(maxsize=40)
+def _mel_smear(mels: int) -> Tensor:
+    """What goes into mel bands (0 to 8 kHz, O'Shaughnessy's scale) and comes out again: [bands, bands]."""
+    bands_hz = VIEW_LOWEST_HZ * 2.0 ** (torch.arange(VIEW_BANDS) / BANDS_PER_OCTAVE)
+    position = 2595.0 * torch.log10(1.0 + bands_hz / 700.0)
+    step = 2595.0 * math.log10(1.0 + 8000.0 / 700.0) / (mels + 1)
+    centres = step * torch.arange(1, mels + 1)
+    into = (1.0 - (position[None, :] - centres[:, None]).abs() / step).clamp_min(0.0)  # [mels, bands]
+    into = into / into.sum(dim=1, keepdim=True).clamp_min(1e-9)
+    back = (1.0 - (position[:, None] - centres[None, :]).abs() / step).clamp_min(0.0)
+    back = back / back.sum(dim=1, keepdim=True).clamp_min(1e-9)
+    return back @ into
+
+
 def mask(power: Tensor, generator: Generator) -> Tensor:
     """Silence one short span of time or of frequency (drop-outs, cuts, SpecAugment)."""
     batch, bands, frames = power.shape
@@ -205,29 +236,41 @@ def mask(power: Tensor, generator: Generator) -> Tensor:
 def degrade(power: Tensor, settings: Augmentation, generator: Generator) -> Tensor:
     """One random chain per example, in the order in which the world does it."""
     batch = power.shape[0]
+    # Another example of the batch plays along; as it was before anything was done to it.
+    strangers = power.roll(int(torch.randint(1, max(batch, 2), (1,), generator=generator)), dims=0)
 
-    def apply(chosen: Tensor, changed: Tensor, current: Tensor) -> Tensor:
-        return torch.where(chosen[:, None, None], changed, current)
+    def some(probability: float, power: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """Change only the examples that were drawn: most changes concern a third of a batch."""
+        drawn = _sometimes(batch, probability, generator).nonzero()[:, 0]
+        if len(drawn) == 0:
+            return power
+        return power.index_copy(0, drawn, change(power[drawn], drawn))
 
-    def draw(probability: float) -> Tensor:
-        return _sometimes(batch, probability, generator)
+    def music(part: Tensor, drawn: Tensor) -> Tensor:
+        snr = uniform(len(part), *settings.music_snr_db, generator)
+        return add_power(part, strangers[drawn], snr, generator)
 
-    power = apply(draw(settings.distortion_probability), distort(power, generator), power)
-    stranger = power.roll(int(torch.randint(1, max(batch, 2), (1,), generator=generator)), dims=0)
-    snr = uniform(batch, *settings.music_snr_db, generator)
-    power = apply(draw(settings.music_probability), add_power(power, stranger, snr, generator), power)
-    power = apply(
-        draw(settings.reverb_probability), reverberate(power, settings.reverb_t60_s, generator), power
+    def noise(part: Tensor, _drawn: Tensor) -> Tensor:
+        snr = uniform(len(part), *settings.noise_snr_db, generator)
+        return add_power(part, noise_like(part, generator), snr, generator)
+
+    power = some(settings.distortion_probability, power, lambda part, _: distort(part, generator))
+    power = some(settings.music_probability, power, music)
+    power = some(settings.resynthesis_probability, power, lambda part, _: resynthesise(part, generator))
+    power = some(
+        settings.reverb_probability,
+        power,
+        lambda part, _: reverberate(part, settings.reverb_t60_s, generator),
     )
-    snr = uniform(batch, *settings.noise_snr_db, generator)
-    noisy = add_power(power, noise_like(power, generator), snr, generator)
-    power = apply(draw(settings.noise_probability), noisy, power)
-    power = apply(
-        draw(settings.equaliser_probability), equalise(power, settings.equaliser_db, generator), power
+    power = some(settings.noise_probability, power, noise)
+    power = some(
+        settings.equaliser_probability,
+        power,
+        lambda part, _: equalise(part, settings.equaliser_db, generator),
     )
-    power = apply(draw(settings.filter_probability), filter_bands(power, generator), power)
-    power = apply(draw(settings.codec_probability), code(power, generator), power)
-    return apply(draw(settings.mask_probability), mask(power, generator), power)
+    power = some(settings.filter_probability, power, lambda part, _: filter_bands(part, generator))
+    power = some(settings.codec_probability, power, lambda part, _: code(part, generator))
+    return some(settings.mask_probability, power, lambda part, _: mask(part, generator))
 
 
 def draw_tempo(count: int, settings: Augmentation, generator: Generator) -> Tensor:

@@ -21,6 +21,7 @@ def _group() -> None:
 
 @app.command()
 def embedder(
+    *,
     corpus: Annotated[
         Path, typer.Option(help="Folder with tracks.csv, as `python -m bench.corpora` makes it.")
     ] = Path("runs/corpora"),
@@ -29,6 +30,12 @@ def embedder(
     ] = Path("runs/embedder"),
     hours: Annotated[float, typer.Option(min=0.0, help="Wall time to train for.")] = 2.0,
     seed: Annotated[int, typer.Option(help="Same seed, same corpus, same machine: same weights.")] = 1,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, file_okay=False, help="Weights to begin with, where OUT holds no checkpoint yet."
+        ),
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all cores.")] = None,
 ) -> None:
     """Train the recogniser's network; continue where the last run in `--out` stopped.
@@ -73,5 +80,13 @@ def embedder(
                 description=f"step {figures['step']:.0f}, loss {figures['loss']:.2f}, best top-1 {best:.3f}",
             )
 
-        weights = train(corpus=corpus, out=out, hours=hours, seed=seed, report=report, preparing=preparing)
+        weights = train(
+            corpus=corpus,
+            out=out,
+            hours=hours,
+            seed=seed,
+            start_from=start_from,
+            report=report,
+            preparing=preparing,
+        )
     console.print(f"The best weights lie in {weights}; the curve in {out / 'curve.csv'}.")

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 
@@ -11,6 +13,7 @@ from classifiers.augment import (
     filter_bands,
     mask,
     noise_like,
+    resynthesise,
     reverberate,
     warp,
 )
@@ -65,10 +68,11 @@ def test_warp_faster_shows_later_frames_sooner(generator: torch.Generator) -> No
         lambda p, g: reverberate(p, (0.2, 2.0), g),
         code,
         distort,
+        resynthesise,
         mask,
         lambda p, g: degrade(p, Augmentation(), g),
     ],
-    ids=["equalise", "filter", "reverberate", "code", "distort", "mask", "degrade"],
+    ids=["equalise", "filter", "reverberate", "code", "distort", "resynthesise", "mask", "degrade"],
 )
 def test_every_change_changes_keeps_power_finite_and_repeats_by_seed(change, power: torch.Tensor) -> None:
     first = change(power, torch.Generator().manual_seed(5))
@@ -93,3 +97,22 @@ def test_reverberation_only_reaches_forward(generator: torch.Generator) -> None:
     wet = reverberate(click, (0.5, 0.5), generator)
     assert float(wet[:, :, :70].max()) < 1e-4
     assert float(wet[:, :, 71:90].mean()) > 1e-4
+
+
+def test_a_vocoder_melts_low_partials_and_keeps_high_ones_apart(generator: torch.Generator) -> None:
+    """At 110 Hz a mel band spans several of our bands, at 4 kHz less than two."""
+    picture = torch.full((40, VIEW_BANDS, 96), 1e-6)
+    picture[:, [10, 120]] = 1.0
+    heard = resynthesise(picture, generator).mean(dim=(0, 2))
+    assert float(heard[14]) > 10 * float(heard[116])
+
+
+def test_examples_that_are_not_drawn_stay_as_they_are(power: torch.Tensor) -> None:
+    none = Augmentation(
+        **{
+            field.name: 0.0
+            for field in dataclasses.fields(Augmentation)
+            if field.name.endswith("_probability")
+        }
+    )
+    assert torch.equal(degrade(power, none, torch.Generator().manual_seed(5)), power)

@@ -64,6 +64,7 @@ def test_pairs_without_augmentation_are_equal(corpus: Path, tmp_path: Path) -> N
         reverb_probability=0.0,
         codec_probability=0.0,
         distortion_probability=0.0,
+        resynthesis_probability=0.0,
         mask_probability=0.0,
     )
     generator = torch.Generator().manual_seed(0)
