@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+import soxr
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -30,10 +31,16 @@ BANDS = VIEW_BANDS + 2 * MARGIN_BANDS
 VIEW_LOWEST_HZ = 110.0
 LOWEST_HZ = VIEW_LOWEST_HZ * 2.0 ** (-MARGIN_BANDS / BANDS_PER_OCTAVE)
 
-LONG_FFT_SAMPLES = 4096
-SHORT_FFT_SAMPLES = 2048
+LOW_RATE_HZ = EAR_SAMPLE_RATE_HZ // 8
+"""Bands below the crossover are computed at an eighth of the rate: the same bins for an eighth of the work."""
+LOW_FFT_SAMPLES = 512
+"""256 ms at LOW_RATE_HZ."""
+HIGH_FFT_SAMPLES = 2048
+"""128 ms at the full rate."""
 CROSSOVER_HZ = 500.0
-"""Above it, bands are at least 14 Hz apart and 2048 samples (bins of 7.8 Hz) separate them."""
+"""Above it, bands are at least 14 Hz apart and 128 ms (bins of 7.8 Hz) separate them."""
+_FRAMES_AT_ONCE = 256
+"""2 MB of spectrum: stays in a core's cache, which is worth a factor of two."""
 
 FLOOR_DB = -100.0
 """Power of silence: samples in [-1, 1] quantised to 16 bit lie above it."""
@@ -46,16 +53,17 @@ def band_frequencies_hz() -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=4)
-def _filterbank(fft_samples: int, lowest: int, highest: int) -> Tensor:
-    """Triangles in log frequency, at least two FFT bins wide: float32 [bins, highest - lowest]."""
-    bins_hz = np.arange(fft_samples // 2 + 1) * EAR_SAMPLE_RATE_HZ / fft_samples
-    bin_width_hz = EAR_SAMPLE_RATE_HZ / fft_samples
+def _filterbank(fft_samples: int, rate_hz: int, lowest: int, highest: int) -> Tensor:
+    """Triangles in log frequency, at least two FFT bins wide: float32 [bins up to the last used, bands]."""
+    bin_width_hz = rate_hz / fft_samples
+    bins_hz = np.arange(fft_samples // 2 + 1) * bin_width_hz
     centres = band_frequencies_hz()[lowest:highest]
     half_width_hz = np.maximum(centres * (2.0 ** (1.0 / BANDS_PER_OCTAVE) - 1.0), bin_width_hz)
     triangles = 1.0 - np.abs(bins_hz[:, None] - centres[None, :]) / half_width_hz[None, :]
     weights = np.maximum(triangles, 0.0)
     weights /= weights.sum(axis=0, keepdims=True)
-    return torch.from_numpy(weights.astype(np.float32))
+    used = int(weights.any(axis=1).nonzero()[0].max()) + 1
+    return torch.from_numpy(weights[:used].astype(np.float32))
 
 
 @lru_cache(maxsize=4)
@@ -65,20 +73,22 @@ def _window(fft_samples: int) -> Tensor:
     return window * (2.0 / window.sum())
 
 
-def _band_power(samples: Tensor, fft_samples: int, lowest: int, highest: int) -> Tensor:
-    bank = _filterbank(fft_samples, lowest, highest).to(samples.device)
-    spectrum = torch.stft(
-        samples,
-        fft_samples,
-        hop_length=HOP_SAMPLES,
-        window=_window(fft_samples).to(samples.device),
-        center=True,
-        pad_mode="constant",
-        return_complex=True,
-    )
-    power = spectrum.real.square() + spectrum.imag.square()
-    used = int(bank.any(dim=1).nonzero().max()) + 1
-    return bank[:used].T @ power[:used]
+def _band_power(
+    samples: NDArray[np.float32], rate_hz: int, fft_samples: int, frames: int, lowest: int, highest: int
+) -> Tensor:
+    """Power of bands [lowest, highest) in frames centred every HOP_SAMPLES: float32 [bands, frames]."""
+    bank = _filterbank(fft_samples, rate_hz, lowest, highest)
+    hop = HOP_SAMPLES * rate_hz // EAR_SAMPLE_RATE_HZ
+    padded = np.zeros((frames - 1) * hop + fft_samples, dtype=np.float32)
+    kept = min(len(samples), len(padded) - fft_samples // 2)
+    padded[fft_samples // 2 : fft_samples // 2 + kept] = samples[:kept]
+    cut = torch.from_numpy(padded).unfold(0, fft_samples, hop)
+    power = torch.empty(highest - lowest, frames)
+    for first in range(0, frames, _FRAMES_AT_ONCE):
+        part = slice(first, first + _FRAMES_AT_ONCE)
+        spectrum = torch.view_as_real(torch.fft.rfft(cut[part] * _window(fft_samples))[:, : len(bank)])
+        power[:, part] = (spectrum.square().sum(dim=2) @ bank).T
+    return power
 
 
 def log_frequency_db(samples: NDArray[np.float32]) -> Tensor:
@@ -86,14 +96,16 @@ def log_frequency_db(samples: NDArray[np.float32]) -> Tensor:
 
     samples: float32 [n], mono at 16 kHz. Values lie in [FLOOR_DB, about 0].
     """
-    signal = torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))
-    if signal.numel() == 0:
+    if len(samples) == 0:
         return torch.full((BANDS, 0), FLOOR_DB)
+    signal = np.ascontiguousarray(samples, dtype=np.float32)
+    frames = 1 + len(signal) // HOP_SAMPLES
     split = int(np.searchsorted(band_frequencies_hz(), CROSSOVER_HZ))
+    slow = soxr.resample(signal, EAR_SAMPLE_RATE_HZ, LOW_RATE_HZ, quality="HQ")
     power = torch.cat(
         [
-            _band_power(signal, LONG_FFT_SAMPLES, 0, split),
-            _band_power(signal, SHORT_FFT_SAMPLES, split, BANDS),
+            _band_power(slow, LOW_RATE_HZ, LOW_FFT_SAMPLES, frames, 0, split),
+            _band_power(signal, EAR_SAMPLE_RATE_HZ, HIGH_FFT_SAMPLES, frames, split, BANDS),
         ]
     )
     return 10.0 * torch.log10(power.clamp_min(10.0 ** (FLOOR_DB / 10.0)))
