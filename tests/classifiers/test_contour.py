@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from classifiers.contour import CONTOUR_RATE_HZ, Picture, contour_bits, contrast, unpack
+from classifiers.contour import CONTOUR_RATE_HZ, Stretchable, coarse_db, contour_bits, contrast, unpack
 from classifiers.spectrogram import BANDS
 
 
@@ -16,7 +16,7 @@ def test_bits_round_trip_and_cost_190_bytes_a_second() -> None:
     signs = unpack(bits)
     assert signs.shape == (BANDS, int(10 * CONTOUR_RATE_HZ))
     assert set(np.unique(signs)) == {-1.0, 1.0}
-    expected = (contrast(Picture(noise_picture(500)).coarse_db()) > 0).numpy()
+    expected = (contrast(coarse_db(noise_picture(500)), CONTOUR_RATE_HZ) > 1e-3).numpy()
     assert np.array_equal(signs > 0, expected)
 
 
@@ -31,15 +31,24 @@ def test_stretching_undoes_a_tempo_change() -> None:
     generator = torch.Generator().manual_seed(1)
     slow = torch.randn(BANDS, 40, generator=generator).repeat_interleave(25, dim=1) * 10.0
     fast = slow.reshape(BANDS, 40, 25)[:, :, :20].reshape(BANDS, 800)  # 1.25 times the tempo
-    there = contrast(Picture(slow).coarse_db())
-    back = contrast(Picture(fast).coarse_db(stride=1 / 1.25))
-    assert abs(back.shape[1] - there.shape[1]) <= 1
-    cells = min(back.shape[1], there.shape[1])
-    assert torch.corrcoef(torch.stack([there[:, :cells].flatten(), back[:, :cells].flatten()]))[0, 1] > 0.9
+    there, cells = Stretchable(slow).at([1.0], start_s=0.0, end_s=20.0)
+    back, same = Stretchable(fast).at([1.25], start_s=0.0, end_s=16.0)
+    assert int(cells) == int(same) == 200
+    assert torch.corrcoef(torch.stack([there.flatten(), back.flatten()]))[0, 1] > 0.9
+
+
+def test_several_tempos_at_once_are_each_alone() -> None:
+    music = Stretchable(noise_picture(800))
+    both, cells = music.at([0.8, 1.1], start_s=3.0, end_s=9.0)
+    for number, ratio in enumerate((0.8, 1.1)):
+        alone, length = music.at([ratio], start_s=3.0, end_s=9.0)
+        assert int(cells[number]) == int(length[0])
+        assert torch.allclose(both[number, :, : int(length[0])], alone[0], atol=1e-4)
+    assert torch.all(both[0, :, int(cells[0]) :] == 0.0)
 
 
 def test_a_steady_picture_has_no_contrast() -> None:
-    assert torch.all(contrast(torch.full((BANDS, 40), -30.0)).abs() < 1e-4)
+    assert torch.all(contrast(torch.full((BANDS, 40), -30.0), CONTOUR_RATE_HZ).abs() < 1e-4)
 
 
 def test_nothing_has_an_empty_contour() -> None:
