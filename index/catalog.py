@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -30,6 +31,7 @@ from index.consents import Account
 from index.database import LOCK_WAIT_S, Clock, Database, parse_url, sqlite_url, utc_now
 from index.feed import Feed
 from index.findings import Finding, find, owns
+from index.ledger import Credit, Ledger
 from index.prints import Print, PrintStore
 from index.recordings import Manifest, PrintFile
 from index.suppression import Suppression
@@ -68,6 +70,7 @@ class Catalog:
         self._prints = store
         self.suppressions = Suppressions(database)
         self.feed = Feed(database, store)
+        self.ledger = Ledger(database)
 
     @classmethod
     def open(
@@ -335,6 +338,20 @@ class Catalog:
         with self._database.read() as connection:
             found = consents.all_terms(connection, rightsholder=rightsholder)
         return found if history else newest_versions(found, known_at=known_at)
+
+    def terms_of_id(self, term_id: str) -> list[Term]:
+        """All versions of one term; none if there is no such term."""
+        with self._database.read() as connection:
+            return list(consents.with_ids(connection, [term_id]))
+
+    def revenue_shares(self, credited: Iterable[Credit]) -> dict[tuple[str, int], Decimal | None]:
+        """What part of the revenue each version of each term asks for that these credits rest on."""
+        used = sorted({term.term_id for credit in credited for term in credit.terms})
+        with self._database.read() as connection:
+            return {
+                (term.term_id, term.version): term.revenue_share
+                for term in consents.with_ids(connection, used)
+            }
 
     def link_account(self, account: str, *, rightsholder: str) -> int:
         """From now on the uploader account speaks for the rightsholder. Returns the generation."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,11 +19,11 @@ from classifiers.fingerprint import QueryPrint
 from classifiers.provenance import Claim
 from index.catalog import Finding
 from index.matcher import SegmentMatch
-from index.splits import format_share
 from index.suppression import Suppression
 from index.tracks import Right, Track
+from pipeline.crediting import attribution
 from pipeline.decode import DecodedAudio, DecodeLimits, decode
-from pipeline.events import Attribution, Split, Upload
+from pipeline.events import Attribution, Upload
 from pipeline.evidence import (
     AiAssessment,
     AudioFacts,
@@ -246,7 +245,7 @@ def conclude(
     evidence = _record(case, facts, index=index, models=equipment.models)
     if evidence.verdict is not Verdict.LICENSED:
         return Conclusion(evidence, ())
-    return Conclusion(evidence, _attributions(case, rights))
+    return Conclusion(evidence, (attribution(case, rights.rights_of),))
 
 
 def conclude_undecodable(
@@ -339,45 +338,3 @@ def _ask(
         )
         for finding in findings
     )
-
-
-def _attributions(case: Case, rights: Rights) -> tuple[Attribution, ...]:
-    """One credit for each span of a licensed track.
-
-    An attribution names one term: that of the rightsholder with the largest share. The terms of the others
-    are in the evidence record, and the splits name everybody.
-    """
-    credited: list[Attribution] = []
-    for track_id in case.licensed_tracks:
-        shares: dict[str, Decimal] = {}  # one rightsholder may hold several, as label and as publisher
-        for right in rights.rights_of(track_id):
-            shares[right.rightsholder] = shares.get(right.rightsholder, Decimal(0)) + right.share
-        allowing = {
-            finding.rightsholder: finding
-            for finding in case.consent
-            if finding.track_id == track_id and finding.term_id is not None
-        }
-        term = allowing[max(allowing, key=lambda holder: (shares.get(holder, Decimal(0)), holder))]
-        assert term.term_id is not None
-        assert term.version is not None
-        splits = tuple(
-            Split(rightsholder=holder, share=format_share(share)) for holder, share in shares.items()
-        )
-        credited.extend(
-            Attribution(
-                upload_id=case.upload.upload_id,
-                track_id=track_id,
-                title=match.title,
-                use=case.use,
-                query_start_s=match.query_start_s,
-                query_end_s=match.query_end_s,
-                reference_start_s=match.reference_start_s,
-                reference_end_s=match.reference_end_s,
-                term_id=term.term_id,
-                term_version=term.version,
-                splits=splits,
-            )
-            for match in case.matches
-            if match.track_id == track_id
-        )
-    return tuple(credited)

@@ -165,17 +165,27 @@ def attribution_event(
     cause: CloudEvent | None = None,
     time: datetime | None = None,
 ) -> CloudEvent:
-    """For `attributions`: one credited span of the upload that `evidence` judges.
+    """For `attributions`: what is credited for the upload that `evidence` judges.
 
     Raises ValueError if both speak of different uploads.
     """
     if attribution.upload_id != evidence.upload_id:
         raise ValueError(f"attribution of {attribution.upload_id} under evidence of {evidence.upload_id}")
+    works = [
+        (
+            work.track_id,
+            [(term.rightsholder, term.term_id, term.term_version) for term in work.terms],
+            [(split.rightsholder, split.share) for split in work.splits],
+            [round(at_s * 1000) for span in work.spans for at_s in span.model_dump().values()],
+        )
+        for work in attribution.works
+    ]
     span = (attribution.query_start_s, attribution.query_end_s, attribution.reference_start_s)
     parts = (
         *_judgement_parts(evidence),
         (attribution.track_id, attribution.use, attribution.term_id, attribution.term_version),
         [round(at_s * 1000) for at_s in span],  # ms: the last bits of a float may differ between machines
+        *works,
     )
     return _event(
         ATTRIBUTION_TYPE, attribution, subject=attribution.upload_id, parts=parts, cause=cause, time=time

@@ -1,6 +1,6 @@
 """From what became of an upload to the records that tell the world.
 
-Exactly one of verdict or dead letter; a flag when people have to look; one attribution a licensed span.
+Exactly one of verdict or dead letter; a flag when people have to look; one attribution of a licensed one.
 """
 
 from __future__ import annotations
@@ -33,11 +33,13 @@ def _events(done: Judged | Rejected) -> Iterator[tuple[str, CloudEvent]]:
         yield topics.DEAD_LETTERS, _dead_letter(done)
         return
     evidence, cause = done.evidence, done.parsed.event
-    yield topics.VERDICTS, verdict_event(evidence, cause=cause)
+    verdict = verdict_event(evidence, cause=cause)
+    yield topics.VERDICTS, verdict
     if evidence.verdict is Verdict.FLAGGED:
         yield topics.FLAGS, flag_event(evidence, cause=cause)
     for attribution in done.attributions:
-        yield topics.ATTRIBUTIONS, attribution_event(attribution, evidence=evidence, cause=cause)
+        of_verdict = attribution.model_copy(update={"verdict_id": verdict.id})
+        yield topics.ATTRIBUTIONS, attribution_event(of_verdict, evidence=evidence, cause=cause)
 
 
 def _dead_letter(done: Rejected) -> CloudEvent:

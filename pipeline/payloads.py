@@ -74,8 +74,40 @@ class Split(Document):
     share: DecimalShare = Field(description="decimal; all splits of an attribution sum to 1")
 
 
+class Span(Document):
+    """Seconds of the upload on seconds of the work."""
+
+    query_start_s: Seconds
+    query_end_s: Seconds
+    reference_start_s: Seconds
+    reference_end_s: Seconds
+
+
+class CreditedTerm(Document):
+    """By which version of which term a rightsholder allowed the use."""
+
+    rightsholder: str
+    term_id: str
+    term_version: int
+
+
+class CreditedWork(Document):
+    """One work that the upload uses."""
+
+    track_id: Identifier
+    title: str
+    matched_s: Seconds = Field(description="seconds of the upload, over all spans")
+    share: DecimalShare = Field(description="of the whole, by matched seconds; all works sum to 1")
+    spans: tuple[Span, ...]
+    terms: tuple[CreditedTerm, ...] = Field(description="one for each rightsholder")
+    splits: tuple[Split, ...] = Field(description="of this work alone; sum to 1")
+
+
 class Attribution(Document):
-    """Payload of `attributions`: who is credited for what, under which terms."""
+    """Payload of `attributions`: who is credited for what, under which terms. One for each licensed verdict.
+
+    `works` says all of it. The fields of one work beside it speak of the one with the most seconds.
+    """
 
     upload_id: Identifier
     track_id: Identifier
@@ -87,7 +119,16 @@ class Attribution(Document):
     reference_end_s: Seconds
     term_id: str
     term_version: int
-    splits: tuple[Split, ...] = Field(description="empty only when the catalog names no shares")
+    splits: tuple[Split, ...] = Field(
+        description="of the whole upload, over all works; empty only when the catalog names no shares"
+    )
+    works: tuple[CreditedWork, ...] = Field((), description="most seconds first; empty in early events")
+    verdict_id: str | None = Field(None, description="id of the verdict event that it belongs to")
+    uploader: Identifier | None = Field(None, description="who used it; with the four fields below")
+    distributor: Identifier | None = None
+    ai_tool: Identifier | None = None
+    licences: tuple[Identifier, ...] = ()
+    territory: str | None = None
 
     @model_validator(mode="after")
     def _splits_sum_to_one(self) -> Self:

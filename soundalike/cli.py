@@ -22,6 +22,7 @@ from soundalike.commands import (
     flags,
     publish,
     review,
+    rights,
     run,
     train,
 )
@@ -50,6 +51,7 @@ app.command("run", rich_help_panel="As a service")(run.run)
 app.command("publish", rich_help_panel="As a service")(publish.publish)
 app.command("flags", rich_help_panel="As a service")(flags.flags)
 app.add_typer(review.app, name="review", rich_help_panel="For people")
+app.add_typer(rights.app, name="rights", rich_help_panel="As a service")
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="As a service")
 app.add_typer(train.app, name="train", rich_help_panel="For developers")
 

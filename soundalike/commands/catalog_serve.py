@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,6 +46,16 @@ def serve(
             rich_help_panel=options.JUDGING,
         ),
     ] = None,
+    quarantine_from: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Quarantine a reference when so many different recordings are flagged for it within an hour,"
+            " and ten times what is usual for it; 0: never.",
+            rich_help_panel=options.JUDGING,
+        ),
+    ] = 50,
     data: options.Data = None,
     catalog_url: options.CatalogUrl = None,
     embedder: options.Embedder = None,
@@ -62,6 +73,9 @@ def serve(
 ) -> None:
     """Apply the topic `catalog` as it comes: recordings added, replaced, removed, terms changed.
 
+    The same process keeps the ledger of licensed uses (`soundalike rights`) and quarantines references that
+    suddenly flood (`soundalike catalog quarantine`): it reads `verdicts` and `attributions` too.
+
     Each track's changes are applied in their order, each once. What can't be applied goes to `catalog.dlq`
     with its original bytes. SIGTERM or Ctrl-C finishes what is in hand. Run one of it beside any number of
     `soundalike run`.
@@ -72,7 +86,9 @@ def serve(
 
         soundalike catalog serve --spool ./spool --allow-uri file:///srv/catalog/ --once
     """
-    from pipeline import logs  # noqa: PLC0415 -- `--help` stays quick
+    from index.suppressions import FloodRule  # noqa: PLC0415 -- `--help` stays quick
+    from pipeline import logs  # noqa: PLC0415
+    from pipeline.rights_watch import RightsWatch  # noqa: PLC0415
     from soundalike.settings import load_settings  # noqa: PLC0415
     from soundalike.wiring import open_log  # noqa: PLC0415
 
@@ -97,8 +113,37 @@ def serve(
     log = open_log(settings)
     with ExitStack() as stack:
         feed = _open(settings, log=log, group=group, stack=stack)
+        watch = RightsWatch(
+            catalog=feed.catalog,
+            log=log,
+            metrics=feed.metrics,
+            topic_prefix=settings.topic_prefix,
+            flood=FloodRule(least=quarantine_from) if quarantine_from > 0 else None,
+            stop=feed.stop,
+        )
         stack.enter_context(_stopped_by_signals(feed.stop))
-        feed.run(once=once)
+        side_by_side(feed.stop, partial(feed.run, once=once), partial(watch.run, once=once))
+
+
+def side_by_side(stop: threading.Event, *jobs: Callable[[], None]) -> None:
+    """Runs the jobs until all have ended. When one fails the others are stopped, and its error is raised."""
+    failed: list[BaseException] = []
+
+    def run(job: Callable[[], None]) -> None:
+        try:
+            job()
+        except BaseException as error:  # noqa: BLE001 -- raised below, in the thread that waits
+            failed.append(error)
+            stop.set()
+
+    threads = [threading.Thread(target=run, args=(job,), daemon=True) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        while thread.is_alive():  # a join without end would keep Ctrl-C waiting
+            thread.join(timeout=0.2)
+    if failed:
+        raise failed[0]
 
 
 def _open(settings: Settings, *, log: Log, group: str | None, stack: ExitStack) -> CatalogFeed:
