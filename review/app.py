@@ -178,5 +178,7 @@ def _answer(
 ) -> Response:
     extra = dict(headers) if isinstance(headers, dict) else {}
     if _is_page(request):
-        return pages.problem_page(request, status, message)
+        page = pages.problem_page(request, status, message)
+        page.headers.update(extra)
+        return page
     return JSONResponse({"reason": reason, "message": message}, status_code=status, headers=extra)

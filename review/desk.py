@@ -45,6 +45,8 @@ class Desk:
     clock: Callable[[], datetime] = utc_now
     workers: tuple[Worker, ...] = ()
     login_limit: RateLimit = field(default_factory=lambda: _login_limit(DeskPolicy()))
+    host_limit: RateLimit = field(default_factory=lambda: _login_limit(DeskPolicy(), times=5))
+    request_limit: RateLimit = field(default_factory=lambda: _request_limit(DeskPolicy()))
 
     def now(self) -> datetime:
         return self.clock().astimezone(UTC)
@@ -54,5 +56,9 @@ class Desk:
         return self.public_url.startswith("https://")
 
 
-def _login_limit(policy: DeskPolicy) -> RateLimit:
-    return RateLimit(attempts=policy.login_attempts, window_s=policy.login_window_s)
+def _login_limit(policy: DeskPolicy, *, times: int = 1) -> RateLimit:
+    return RateLimit(attempts=policy.login_attempts * times, window_s=policy.login_window_s)
+
+
+def _request_limit(policy: DeskPolicy) -> RateLimit:
+    return RateLimit(attempts=policy.requests_per_minute, window_s=60.0)

@@ -7,6 +7,7 @@ recorded with its reason; the case stays usable without it, and somebody can ask
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +25,9 @@ from review.ports import AudioReader, Sound
 from review.states import LIVE, State
 from review.tables import case_audio, cases, flags, media
 from soundalike.errors import AudioError, AudioNotFound, DecoderUnavailable, FetchFailed
+
+BATCH = 8
+"""Recordings between two looks at what is most urgent: sorting a long queue costs more than one of them."""
 
 MAX_ATTEMPTS = 5
 FIRST_RETRY_S = 5.0
@@ -49,16 +53,23 @@ class _Prepared:
 
 
 def prepare_next(database: Database, store: MediaStore, reader: AudioReader, *, now: datetime) -> bool:
-    """Fetch the most urgent recording that is due; False if none is. Never raises for bad audio."""
+    """Fetch the most urgent recordings that are due, a few at a time; False if none is. Never raises for bad
+    audio."""
     with database.read() as connection:
-        row = _due(connection, cases.c.state.in_(LIVE), now=now) or _due(
+        rows = _due(connection, cases.c.state.in_(LIVE), now=now) or _due(
             connection, cases.c.state == State.CLOSED, now=now
         )
-    if row is None:
-        return False
+    for row in rows:
+        _prepare_one(database, store, reader, row, now=now)
+    return bool(rows)
+
+
+def _prepare_one(
+    database: Database, store: MediaStore, reader: AudioReader, row: Row[Any], *, now: datetime
+) -> None:
     if (judged := _judged_copy(database, store, row)) is not None:
         _finish(database, row, state="ready", detail="", sha256=judged)
-        return True
+        return
     try:
         sha256, detail = _fetch(database, store, reader, row, now=now)
     except (FetchFailed, DecoderUnavailable) as error:
@@ -67,18 +78,17 @@ def prepare_next(database: Database, store: MediaStore, reader: AudioReader, *, 
         _do_without(database, store, row, str(error))
     else:
         _finish(database, row, state="ready", detail=detail, sha256=sha256)
-    return True
 
 
-def _due(connection: Connection, which: ColumnElement[bool], *, now: datetime) -> Row[Any] | None:
+def _due(connection: Connection, which: ColumnElement[bool], *, now: datetime) -> Sequence[Row[Any]]:
     return connection.execute(
         select(case_audio, cases.c.upload_id, flags.c.evidence)
         .join(cases, cases.c.case_id == case_audio.c.case_id)
         .join(flags, flags.c.event_id == cases.c.event_id)
         .where(case_audio.c.state == "pending", case_audio.c.next_attempt_at <= now, which)
         .order_by(desc(cases.c.rank))
-        .limit(1)
-    ).first()
+        .limit(BATCH)
+    ).all()
 
 
 def try_again(connection: Connection, case_id: str, *, now: datetime) -> int:
@@ -166,7 +176,8 @@ def _prepare(store: MediaStore, reader: AudioReader, sha256: str) -> _Prepared:
     try:
         sound = reader.decode(original)
     except AudioError as error:
-        return _Prepared(".orig", "application/octet-stream", None, None, str(error))
+        detail = str(error).removeprefix(f"{original.name}: ")
+        return _Prepared(".orig", "application/octet-stream", None, None, detail)
     _save(store, sha256, ".peaks.npy", peaks(sound.mono, sound.sample_rate_hz))
     _save(store, sha256, ".bands.npy", bands(sound.mono, sound.sample_rate_hz))
     name, kind = ".orig", _PLAYED_BY_BROWSERS.get((_container(sound), sound.codec))

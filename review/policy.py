@@ -36,6 +36,8 @@ class DeskPolicy:
     media_url_s: float = 3600.0
     login_attempts: int = 10
     login_window_s: float = 300.0
+    requests_per_minute: int = 1200
+    """Of one person or program. Twenty a second is more than hands can do, and less than hurts others."""
     reference_flood: int = 50
     """Open cases on one reference from where the queue warns that the reference itself may be at fault."""
 

@@ -41,6 +41,12 @@ class RateLimit:
                 self._tries.popitem(last=False)
             return 0.0
 
+    def give_back(self, key: str) -> None:
+        """The last try was no mistake: it does not count."""
+        with self._lock:
+            if tries := self._tries.get(key):
+                tries.pop()
+
     def forget(self, key: str) -> None:
         """After a success: what came before does not count against the next mistake."""
         with self._lock:

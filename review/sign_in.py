@@ -24,9 +24,10 @@ class Refused:
 
 
 def try_sign_in(desk: Desk, user_id: str, password: str, *, host: str) -> Account | Refused:
-    """Tries are counted by name and by host before the password is looked at."""
-    by_name = f"user:{user_id}"
-    wait_s = max(desk.login_limit.wait_s(by_name), desk.login_limit.wait_s(f"host:{host}"))
+    """Tries are counted by name and by host before the password is looked at. By host only failures stay
+    counted, and more of them are allowed: a whole office may come from one address."""
+    by_name, by_host = f"user:{user_id}", f"host:{host}"
+    wait_s = max(desk.login_limit.wait_s(by_name), desk.host_limit.wait_s(by_host))
     if wait_s > 0:
         return Refused(429, f"too many tries to sign in; the next is possible in {wait_s:.0f} s", wait_s)
     with desk.database.read() as connection:
@@ -38,4 +39,5 @@ def try_sign_in(desk: Desk, user_id: str, password: str, *, host: str) -> Accoun
     if account is None:
         return Refused(401, "name or password is wrong")
     desk.login_limit.forget(by_name)
+    desk.host_limit.give_back(by_host)
     return account

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, cast
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, HTTPException, Request, Response
 
 from review.accounts import Account, account_of, program_of
 from review.desk import Desk
@@ -42,15 +43,25 @@ def caller_of(request: Request) -> Caller:
             program = program_of(connection, token.strip())
         if program is None:
             raise NotSignedIn
+        _count(desk, program)
         return Caller(program, "")
     session, account = session_of(request)
     if session is None or account is None:
         raise NotSignedIn
+    _count(desk, account.person)
     if request.method not in SAFE_METHODS and not desk.signer.csrf_fits(
         session, request.headers.get("x-csrf-token", "")
     ):
         raise NotPermitted("the request does not carry this session's X-CSRF-Token; reload the page")
     return Caller(account.person, desk.signer.csrf(session))
+
+
+def _count(desk: Desk, person: Person) -> None:
+    """Raises HTTPException 429 for somebody who asks more often than people and honest programs do."""
+    wait_s = desk.request_limit.wait_s(person.user_id)
+    if wait_s > 0:
+        seconds = math.ceil(wait_s)
+        raise HTTPException(429, f"too many requests; go on in {seconds} s", {"Retry-After": str(seconds)})
 
 
 def session_of(request: Request) -> tuple[Session | None, Account | None]:

@@ -248,6 +248,8 @@ def bench(tmp_path: Path, bench_database: Database) -> Bench:
         public_url="http://desk.test",
         clock=clock,
         login_limit=RateLimit(attempts=1000, window_s=60.0),
+        host_limit=RateLimit(attempts=1000, window_s=60.0),
+        request_limit=RateLimit(attempts=100_000, window_s=60.0),
     )
     return Bench(desk, clock, references)
 
@@ -410,7 +412,9 @@ def running(
         desk = Desk(
             database=database, store=store, references=references, signer=Signer(b"k" * 32), policy=chosen,
             public_url=url, workers=tuple(Worker(name, step, database, now) for name, step in steps.items()),
-            login_limit=RateLimit(attempts=1000, window_s=60.0), oidc=None if oidc is None else oidc(url),
+            login_limit=RateLimit(attempts=1000, window_s=60.0),
+        host_limit=RateLimit(attempts=1000, window_s=60.0),
+        request_limit=RateLimit(attempts=100_000, window_s=60.0), oidc=None if oidc is None else oidc(url),
         )  # fmt: skip
         server = uvicorn.Server(uvicorn.Config(create_app(desk), log_level="warning", access_log=False))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)

@@ -129,6 +129,24 @@ def test_tries_to_sign_in_are_limited(bench: Any) -> None:
     assert right.status_code == 429  # the right password has to wait too, or the limit would tell it
 
 
+def test_an_office_behind_one_address_can_sign_in(bench: Any) -> None:
+    object.__setattr__(bench.desk, "host_limit", RateLimit(attempts=3, window_s=300.0))
+    for _ in range(10):
+        bench.browser("ann")  # a right password does not count against the address
+    wrong = {"user_id": "x", "password": "wrong wrong wrong"}
+    client = bench.browser()
+    answers = [client.post("/api/v1/session", json={**wrong, "user_id": f"guess-{n}"}) for n in range(4)]
+    assert [answer.status_code for answer in answers] == [401, 401, 401, 429]
+
+
+def test_requests_are_limited_by_person(bench: Any) -> None:
+    object.__setattr__(bench.desk, "request_limit", RateLimit(attempts=5, window_s=60.0))
+    ann, ben = bench.browser("ann"), bench.browser("ben")
+    assert [ann.get("/api/v1/reasons").status_code for _ in range(6)] == [200] * 5 + [429]
+    assert int(ann.get("/queue").headers["retry-after"]) > 0
+    assert ben.get("/api/v1/reasons").status_code == 200
+
+
 def test_limit_slides() -> None:
     now_s = [0.0]
     limit = RateLimit(attempts=2, window_s=10.0, monotonic_s=lambda: now_s[0])
