@@ -86,7 +86,8 @@ class Stage(beam.DoFn):  # type: ignore[misc]  # Beam carries no types
             return
         assert self._equipment is not None
         with process_metrics().stage(self._name):
-            yield guarded(self._name, self._step, self._equipment, item)
+            done = guarded(self._name, self._step, self._equipment, item)
+        yield done  # after the watch was stopped: all later stages run before a fused generator goes on
 
 
 class Publish(beam.DoFn):  # type: ignore[misc]  # Beam carries no types

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -15,6 +16,7 @@ from pipeline.analyse import Equipment, Hearing
 from pipeline.events import CloudEvent, Upload, upload_event
 from pipeline.evidence import AudioFacts
 from pipeline.log import Record
+from pipeline.metrics import process_metrics
 from pipeline.policy import Policy
 from pipeline.stages import Publish, Stage, fetch_and_decode, guarded
 from pipeline.work import Heard, Parsed, Printed, Rejected, parsed_part, record_of
@@ -115,6 +117,27 @@ def test_a_bug_is_a_dead_letter_that_names_stage_and_exception(parsed: Parsed) -
     assert b'"stage":"fetch_decode"' in outgoing.value
     assert b'"reason":"unexpected"' in outgoing.value
     assert b"KeyError" in outgoing.value
+
+
+def test_the_time_of_a_stage_is_its_own_without_what_follows() -> None:
+    """In a fused stage of the graph everything downstream runs while the generator waits at its yield."""
+    stage = Stage(
+        "parse_alone",
+        takes=(Record,),
+        step=stages.parse,
+        equipment=partial(equipment, Failing(0, KeyError())),
+    )
+    stage.setup()
+    took_s = partial(process_metrics().registry.get_sample_value, "soundalike_stage_seconds_sum")
+
+    results = stage.process(RECORD)
+    next(results)
+    time.sleep(0.2)  # the work of later stages
+    assert list(results) == []
+
+    spent_s = took_s({"stage": "parse_alone"})
+    assert spent_s is not None
+    assert spent_s < 0.1
 
 
 def test_a_stage_hands_on_what_it_does_not_take() -> None:
