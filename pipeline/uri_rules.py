@@ -41,9 +41,10 @@ class Location:
     query: str = ""
 
     def __str__(self) -> str:
-        """Fit for logs and messages: no query."""
+        """Fit for logs and messages: no query, and no bytes of a file's name that are not UTF-8."""
         port = "" if self.port in {0, DEFAULT_PORTS.get(self.scheme)} else f":{self.port}"
-        return f"{self.scheme}://{self.host}{port}{self.path}"
+        path = self.path.encode(errors="surrogateescape").decode(errors="replace")
+        return f"{self.scheme}://{self.host}{port}{path}"
 
 
 def redact(uri: str) -> str:
@@ -115,7 +116,8 @@ def _readings(path: str) -> list[str]:
     """The path as it stands and as each of a chain of decoders would read it."""
     readings = [path]
     for _ in range(_MAX_DECODINGS):
-        decoded = unquote_to_bytes(readings[-1]).decode(errors="surrogateescape").replace("\\", "/")
+        read = readings[-1].encode(errors="surrogateescape")  # a file's name may be no UTF-8
+        decoded = unquote_to_bytes(read).decode(errors="surrogateescape").replace("\\", "/")
         if decoded == readings[-1]:
             break
         readings.append(decoded)

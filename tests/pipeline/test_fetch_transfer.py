@@ -64,6 +64,20 @@ def test_a_file_is_copied_and_hashed_and_the_copy_removed(uploads: Path) -> None
     assert list((uploads.parent / "scratch").iterdir()) == []
 
 
+def test_a_file_whose_name_is_not_utf8_is_fetched_and_named_readably(uploads: Path) -> None:
+    named = uploads / os.fsdecode(b"caf\xe9.wav")
+    named.write_bytes(CONTENT)
+    policy = FetchPolicy(prefixes=(uploads.as_uri(),))
+
+    with fetch(named.as_uri(), policy=policy) as fetched:
+        assert fetched.path.read_bytes() == CONTENT
+        assert fetched.uri.endswith("/caf%E9.wav")
+
+    named.unlink()
+    with pytest.raises(AudioNotFound, match=r"caf\ufffd\.wav: no such file"):
+        fetch(named.as_uri(), policy=policy)
+
+
 def test_links_inside_the_prefix_are_followed_and_links_out_of_it_are_not(uploads: Path) -> None:
     (uploads / "inside").symlink_to(uploads / "a song é.wav")
     (uploads / "outside").symlink_to(uploads.parent / "secret")
