@@ -20,6 +20,7 @@ from importlib import metadata
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from pipeline.evidence import AiAssessment, Verdict
+from pipeline.health import JobHealth
 from pipeline.metrics_server import HealthCheck, MetricsServer
 
 STAGE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -38,6 +39,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.health = JobHealth()
         registry = self.registry
         self._uploads = Counter("soundalike_uploads", "Upload events read", registry=registry)
         self._verdicts = Counter(
@@ -170,6 +172,7 @@ class Metrics:
         """Time the body as one upload's stay in stage `name`; a failing body counts too."""
         with self._stage_seconds.labels(stage=name).time():
             yield
+        self.health.moved()
 
     def stage_took(self, name: str, seconds: float) -> None:
         """The same for a time that was measured elsewhere, in seconds."""
@@ -182,6 +185,7 @@ class Metrics:
     def lag(self, *, topic: str, partition: int, records: int) -> None:
         """Records of a partition that wait to be read."""
         self._lag.labels(topic=topic, partition=str(partition)).set(max(0, records))
+        self.health.moved()
 
     def partition_lost(self, *, topic: str, partition: int) -> None:
         """Another process reads this partition now: its lag is no longer ours to tell."""
@@ -211,9 +215,10 @@ class Metrics:
         """So many references wait for a person."""
         self._quarantined.set(references)
 
-    def job_restarted(self) -> None:
-        """The supervisor started the job again after a failure."""
+    def job_failed(self, error: BaseException) -> None:
+        """The job stopped; its supervisor starts it again."""
         self._restarts.inc()
+        self.health.failed(error)
 
 
 _lock = threading.Lock()

@@ -58,6 +58,7 @@ class Settings(BaseSettings):
     slots: int = Field(
         1, ge=1, le=1_000, description="Readers that share the partitions; more than 1 only on Flink."
     )
+    once: bool = Field(False, description="End when everything that waits is judged.")
     partitions: int = Field(6, ge=1, le=10_000, description="Of topics that have to be created.")
     replication: int = Field(1, ge=1, le=100, description="Of topics that have to be created.")
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"

@@ -38,8 +38,12 @@ def run(
         ),
     ] = None,
     once: Annotated[
-        bool, typer.Option("--once", help="End when everything that waits is judged; default: never.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--once",
+            help="End when everything that waits is judged.  [env: SOUNDALIKE_ONCE; default: never end]",
+        ),
+    ] = None,
     allow_uri: Annotated[
         list[str] | None,
         typer.Option(
@@ -97,6 +101,7 @@ def run(
         spool=spool,
         topic_prefix=topic_prefix,
         group=group,
+        once=once,
         allow_uri=tuple(allow_uri) if allow_uri else None,
         data=data,
         catalog_url=catalog_url,
@@ -117,7 +122,7 @@ def run(
     logs.configure(level=settings.log_level)
     log = open_log(settings)
     plan = equipment_plan(settings)
-    raise typer.Exit(stream(settings, log=log, plan=plan, once=once, beam_args=runner_args or ()))
+    raise typer.Exit(stream(settings, log=log, plan=plan, once=settings.once, beam_args=runner_args or ()))
 
 
 def stream(
@@ -134,6 +139,7 @@ def stream(
     """
     from pipeline.equipment import equipment_of  # noqa: PLC0415
     from pipeline.graph import moderation_graph  # noqa: PLC0415
+    from pipeline.logs import get_logger  # noqa: PLC0415
     from pipeline.metrics import process_metrics  # noqa: PLC0415
     from pipeline.metrics_server import MetricsServer  # noqa: PLC0415
     from pipeline.runner import run_streaming  # noqa: PLC0415
@@ -145,10 +151,21 @@ def stream(
     with ExitStack() as stack:
         if settings.metrics_port is not None:
             stack.enter_context(
-                MetricsServer(metrics.registry, port=settings.metrics_port, addr=settings.metrics_address)
+                MetricsServer(
+                    metrics.registry,
+                    port=settings.metrics_port,
+                    addr=settings.metrics_address,
+                    health=metrics.health.complaint,
+                )
             )
         # The local runner shares it; for a remote one this is the check that the settings are right.
-        equipment_of(plan).snapshot()
+        serving = equipment_of(plan).snapshot()
+        get_logger("run").info(
+            "ready",
+            tracks=serving.value.tracks,
+            generation=serving.generation,
+            reads=settings.topic_prefix + UPLOADS,
+        )
 
         def build(records: Any) -> Any:
             outgoing = moderation_graph(records, equipment=plan, topic_prefix=settings.topic_prefix)
@@ -165,7 +182,7 @@ def stream(
                 on_lag=report_lag,
             ),
             beam_args=beam_args,
-            on_failure=lambda _error: metrics.job_restarted(),
+            on_failure=metrics.job_failed,
         )
 
 

@@ -103,7 +103,7 @@ def test_the_rest_is_counted_under_its_labels(metrics: Metrics) -> None:
     metrics.dead_letter(stage="parse", reason="malformed_event")
     metrics.audio_judged(12.5)
     metrics.index(generation=4, tracks=12)
-    metrics.job_restarted()
+    metrics.job_failed(RuntimeError("away"))
     assert value(metrics, "soundalike_uploads_total") == 1.0
     assert value(metrics, "soundalike_undecodable_total", reason="truncated") == 1.0
     assert value(metrics, "soundalike_dead_letters_total", stage="parse", reason="malformed_event") == 1.0
