@@ -6,6 +6,7 @@ not do its work, with one line on stderr that says what to do; 130 and 143 it wa
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from typing import Annotated, cast
@@ -101,7 +102,13 @@ def run_cli(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Entry point of the `soundalike` script."""
+    logging.getLogger().addFilter(_is_of_use)
     sys.exit(run_cli(sys.argv[1:]))
+
+
+def _is_of_use(record: logging.LogRecord) -> bool:
+    """Beam warns at its import that it can't talk to BigQuery, which nobody here asks of it."""
+    return not str(record.msg).startswith("apitools not found")
 
 
 def _wants_traceback(arguments: Sequence[str]) -> bool:

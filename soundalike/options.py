@@ -113,6 +113,15 @@ Uploader = Annotated[
         metavar="ACCOUNT", help="Account that uploads.  [default: your login name]", rich_help_panel=UPLOAD
     ),
 ]
+CheckedFor = Annotated[
+    str | None,
+    typer.Option(
+        "--uploader",
+        metavar="ACCOUNT",
+        help="Judge as if this account had uploaded it.  [default: nobody's]",
+        rich_help_panel=UPLOAD,
+    ),
+]
 Licences = Annotated[
     list[str] | None,
     typer.Option(

@@ -68,7 +68,8 @@ def add(
         typer.Option("--replace", help="Put new recordings or metadata in place of tracks with the same id."),
     ] = False,
     embedder: Annotated[
-        str | None, typer.Option(help="Folder or hub id of another recognition model.", show_default=False)
+        str | None,
+        typer.Option(metavar="PATH|HUB_ID", help="Another recognition model.  [env: SOUNDALIKE_EMBEDDER]"),
     ] = None,
     data: Data = None,
     catalog_url: CatalogUrl = None,

@@ -35,7 +35,7 @@ def check(
     min_matched_s: options.MinMatchedS = None,
     min_ai_probability: options.MinAiProbability = None,
     flag_ai: options.FlagAi = None,
-    uploader: options.Uploader = None,
+    uploader: options.CheckedFor = None,
     licence: options.Licences = None,
     distributor: options.Distributor = None,
     ai_tool: options.AiTool = None,
@@ -58,7 +58,7 @@ def check(
     """
     from pipeline.equipment import equipment_of  # noqa: PLC0415 -- `--help` stays quick
     from pipeline.events import AiDisclosure  # noqa: PLC0415
-    from soundalike.publishing import upload_of  # noqa: PLC0415
+    from soundalike.publishing import id_of, upload_of  # noqa: PLC0415
     from soundalike.render import show_evidence  # noqa: PLC0415
     from soundalike.settings import load_settings  # noqa: PLC0415
     from soundalike.wiring import LOCAL_FILES, equipment_plan  # noqa: PLC0415
@@ -82,7 +82,7 @@ def check(
             vocals=ai_vocals, instruments=ai_instruments, post_production=ai_post_production
         ),
     }
-    uploads: list[Upload] = [upload_of(str(file), upload_id=file.name, **statement) for file in files]
+    uploads: list[Upload] = [upload_of(str(file), upload_id=id_of(file.name), **statement) for file in files]
     equipment = equipment_of(equipment_plan(settings, prefixes=(LOCAL_FILES,)))
     verdicts = set()
     for upload in uploads:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -138,6 +139,29 @@ def test_a_file_that_is_not_there_is_not_judged(cli: Run, data: Path) -> None:
     document = json.loads(done.stdout)
     assert document["verdict"] == "undecodable"
     assert "no-such-song.wav" in document["reason"]
+
+
+def test_a_file_with_an_odd_name_is_judged_like_any_other(cli: Run, data: Path, tmp_path: Path) -> None:
+    names = ["line\nbreak.opus", "x" * 245 + ".opus", os.fsdecode(b"caf\xe9.opus"), "100% # ?.opus"]
+    for name in names:
+        (tmp_path / name).write_text("no audio")
+
+    done = cli("check", "--json", "--data", data, *(tmp_path / name for name in names))
+
+    documents = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [d["upload_id"] for d in documents] == ["line�break.opus", "x" * 200, "caf�.opus", "100% # ?.opus"]
+    assert {d["verdict"] for d in documents} == {"undecodable"}
+    assert all("no audio format that is accepted" in d["reason"] for d in documents)
+
+
+def test_a_territory_that_is_none_is_refused(cli: Run, data: Path) -> None:
+    done = cli("check", "--data", data, "--territory", "UK", COPY)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        done.stderr
+        == "soundalike: --territory: 'UK' is no territory of ISO 3166-1; write two capitals as DE or US\n"
+    )
 
 
 def test_without_a_catalog_it_says_what_to_do(cli: Run, tmp_path: Path) -> None:

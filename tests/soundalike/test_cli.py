@@ -45,8 +45,9 @@ def test_every_option_of_run_is_a_variable_of_the_same_name(
     monkeypatch.setenv("COLUMNS", "250")
     run_cli(["run", "--help"])
 
-    described = dict(re.findall(r"--([a-z-]+) .*?\[env: SOUNDALIKE_([A-Z_]+)", capsys.readouterr().out))
-    assert {"brokers", "source", "spool", "data", "metrics-port", "allow-uri", "embedder"} <= set(described)
+    shown = capsys.readouterr().out
+    described = dict(re.findall(r"--([a-z-]+) .*?\[env: SOUNDALIKE_([A-Z_]+)", shown))
+    assert set(described) == set(re.findall(r"│ --([a-z-]+)", shown)) - {"help"}
     assert all(variable == option.replace("-", "_").upper() for option, variable in described.items())
 
 
@@ -87,6 +88,10 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
             "--metrics-port: input should be less than",
         ),
         ("publish --brokers nowhere.invalid:1 --territory xx pyproject.toml", "territory of the upload"),
+        (
+            "publish --brokers nowhere.invalid:1 --territory UK pyproject.toml",
+            "--territory: 'UK' is no territory of ISO 3166-1",
+        ),
     ],
 )
 def test_errors_are_one_line_that_says_what_to_do(
@@ -120,6 +125,17 @@ def test_debug_shows_where_it_happened(tmp_path: Path) -> None:
 
     with pytest.raises(SettingsError):
         run_cli(["--debug", "flags"])
+
+
+def test_beams_remark_about_bigquery_is_not_shown() -> None:
+    code = "import sys; sys.argv = ['soundalike', 'version']\nfrom soundalike.cli import main\ntry: main()\n"
+    code += "finally: import logging; logging.warning('apitools not found, and'); logging.warning('a fire')"
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert done.stderr == "WARNING:root:a fire\n"
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
