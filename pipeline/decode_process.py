@@ -25,7 +25,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from soundalike.errors import DecoderUnavailable, DecodeTimedOut, NotAudio
+from soundalike.errors import DecoderKilled, DecoderUnavailable, DecodeTimedOut, NotAudio
 
 _START_LIMIT_S: Final = 60.0
 """Python and FFmpeg load in 0.4 s; this is for a machine that is swapping."""
@@ -215,7 +215,8 @@ def decode_in_process(
     ------
     DecodeTimedOut: no answer within `limit_s` (wall); the process was killed.
     NotAudio: the decoder crashed twice.
-    DecoderUnavailable: no process could be started, or it ended twice for a reason outside the file.
+    DecoderUnavailable: no process could be started.
+    DecoderKilled: it ended twice for a reason outside the file.
     """
     how = ""
     for attempt in (1, 2):
@@ -242,7 +243,7 @@ def decode_in_process(
         _idle.put_back(process)
         return answer, samples
     if how not in _FAULTS:
-        raise DecoderUnavailable(f"the decoding process ended twice ({how}); its own message is on stderr")
+        raise DecoderKilled(f"the decoding process ended twice ({how}); its own message is on stderr")
     raise NotAudio(f"crashes the decoder ({how}, twice)")
 
 

@@ -5,8 +5,8 @@ What a failure means is decided here, in one place:
 - the upload's audio is bad (AudioError): it goes on as `Unheard`, and the verdict is `undecodable`;
 - the event is not understood (EventError): a dead letter with the original bytes;
 - a store or the decoder does not answer (FetchFailed, DecoderUnavailable): tried again with growing pauses.
-  An upload that still can't be fetched is a dead letter, to be replayed later; without a decoder the job
-  itself is broken;
+  An upload that still can't be fetched, or that gets every decoder killed, is a dead letter, to be replayed
+  later; where no decoder can be started the job itself is broken;
 - the job itself is broken (no catalog, no model, no broker, a wrong setting): raised. The bundle fails,
   nothing is committed, and the runner's supervisor starts the job again. To judge on without a catalog would
   be to lie, and to put the whole stream among the dead letters would help nobody;
@@ -48,6 +48,7 @@ from pipeline.work import (
 from soundalike.errors import (
     BrokerError,
     CatalogError,
+    DecoderKilled,
     DecoderUnavailable,
     FetchFailed,
     ModelError,
@@ -107,9 +108,9 @@ def guarded(name: str, step: Step, equipment: Equipment, item: Work) -> Work:
     """`step`, with every failure that belongs to this one record turned into `Rejected`."""
     try:
         return step(equipment, item)
-    except THE_JOBS_OWN:
-        raise
-    except Exception as error:  # noqa: BLE001 -- one poison record must neither block the stream nor vanish
+    except Exception as error:
+        if isinstance(error, THE_JOBS_OWN) and not isinstance(error, DecoderKilled):
+            raise  # all else: one poison record must neither block the stream nor vanish
         parsed = parsed_part(item)
         if not isinstance(error, SoundalikeError):
             get_logger("soundalike.stages").exception("unexpected_error", stage=name)

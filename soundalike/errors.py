@@ -14,6 +14,7 @@ Callers catch by meaning, and each message says what was tried, on what, and wha
     │   └── DecodeTimedOut       decoding took longer than the limit
     ├── FetchFailed              the store did not answer: transient, retried, then a dead letter
     ├── DecoderUnavailable       the decoding process can't be started: transient, not the upload's fault
+    │   └── DecoderKilled        it starts, and is ended from outside on this upload: then a dead letter
     ├── EventError               this event can't be understood: dead letter with its original bytes
     │   ├── MalformedEvent       not JSON, not a CloudEvent, or not of the published schema
     │   └── UnsupportedEvent     a type or schema version this reader does not speak
@@ -112,6 +113,12 @@ class DecoderUnavailable(SoundalikeError):
     """The decoding process can't be started. Says nothing about the upload: worth another attempt."""
 
     reason = "decoder_unavailable"
+
+
+class DecoderKilled(DecoderUnavailable):
+    """The decoding process starts, but something outside ends it each time on this upload, as for memory."""
+
+    reason = "decoder_killed"
 
 
 class EventError(SoundalikeError):

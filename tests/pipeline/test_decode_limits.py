@@ -19,7 +19,7 @@ import pytest
 from pipeline import decode_process
 from pipeline.decode import DecodeLimits, decode
 from pipeline.decode_process import DecodeProcess
-from soundalike.errors import AudioTooLarge, DecoderUnavailable, DecodeTimedOut, NotAudio
+from soundalike.errors import AudioTooLarge, DecoderKilled, DecoderUnavailable, DecodeTimedOut, NotAudio
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -163,7 +163,7 @@ def test_a_decoder_that_died_is_replaced_without_a_word(song: Path, deadly: sign
 
 @pytest.mark.parametrize(
     ("deadly", "error"),
-    [(signal.SIGSEGV, NotAudio), (signal.SIGABRT, NotAudio), (signal.SIGKILL, DecoderUnavailable)],
+    [(signal.SIGSEGV, NotAudio), (signal.SIGABRT, NotAudio), (signal.SIGKILL, DecoderKilled)],
 )
 def test_who_is_blamed_for_two_crashes(
     song: Path, monkeypatch: pytest.MonkeyPatch, deadly: signal.Signals, error: type[Exception]

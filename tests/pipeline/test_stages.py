@@ -22,6 +22,7 @@ from pipeline.stages import Publish, Stage, fetch_and_decode, guarded
 from pipeline.work import Heard, Parsed, Printed, Rejected, parsed_part, record_of
 from soundalike.errors import (
     CatalogDamaged,
+    DecoderKilled,
     DecoderUnavailable,
     FetchFailed,
     MalformedEvent,
@@ -93,6 +94,18 @@ def test_a_store_that_stays_away_ends_in_a_dead_letter(parsed: Parsed, pauses: l
     assert (done.stage, done.upload_id, done.record) == ("fetch_decode", "u1", RECORD)
     assert isinstance(done.error, FetchFailed)
     assert len(pauses) == 2
+
+
+def test_an_upload_that_gets_every_decoder_killed_does_not_stop_the_stream(
+    parsed: Parsed, pauses: list[float]
+) -> None:
+    hear = Failing(99, DecoderKilled("ended twice (SIGKILL)"))
+
+    done = guarded("fetch_decode", fetch_and_decode, equipment(hear), parsed)
+
+    assert isinstance(done, Rejected)
+    assert done.error.reason == "decoder_killed"  # type: ignore[attr-defined]
+    assert len(pauses) == 3
 
 
 @pytest.mark.parametrize(
