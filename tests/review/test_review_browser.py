@@ -71,6 +71,11 @@ def reviewer(chromium: Browser) -> Iterator[Callable[..., Any]]:
             bypass_csp=axe,  # axe writes inline styles while it measures contrast; the desk never does
         )
         context.set_default_timeout(WAIT_MS)
+        # Says what was blocked and where; the browser's own message names the policy only.
+        context.add_init_script(
+            "addEventListener('securitypolicyviolation', (event) => console.error("
+            "'blocked', event.violatedDirective, event.sample, event.target?.outerHTML?.slice(0, 300)))"
+        )
         page = context.new_page()
         troubles: list[str] = []
         page.on("pageerror", lambda error: troubles.append(str(error)))
