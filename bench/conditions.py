@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 from numpy.random import Generator
 
-from bench.effects import Samples, codecs, mixes, rooms, speech, tone, warp
+from bench.effects import Samples, codecs, mixes, rooms, speech, tone, vocoder, warp
 from soundalike.errors import SettingsError
 
 BED_S: Final = 10.0
@@ -202,6 +202,11 @@ def _all() -> Iterable[Condition]:
     yield Condition("dj-quote-5s", "mix", _quote, query_s=5.0, quoted_from_s=BED_S)
     yield Condition("dj-quote-10s", "mix", _quote, query_s=10.0, quoted_from_s=BED_S)
     yield Condition("cascade", "cascade", _cascade, shift_semitones=2.0)
+    yield Condition(
+        "mel-vocoder",
+        "resynthesis",
+        lambda x, _o, rate_hz, r: vocoder.resynthesise(x, rate_hz=rate_hz, random=r),
+    )
     for length_s in (2.0, 5.0):
         yield Condition(f"clean-{length_s:g}s", "short", _untouched, query_s=length_s)
         yield Condition(f"noise+reverb-10db-{length_s:g}s", "short", _noisy_room(10.0), query_s=length_s)
