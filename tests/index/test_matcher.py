@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench.effects import warp
+from bench.effects import speech, warp
 from classifiers.audio import Audio
 from classifiers.fingerprint import Fingerprinter, ReferencePrint, load_fingerprinter
 from index.calibration import LOWEST_RATE, false_positive_rate, score_at
@@ -178,3 +178,31 @@ def test_a_rate_falls_with_the_score_and_inverts() -> None:
     assert rates[0] == 1.0
     assert rates[-1] == LOWEST_RATE
     assert false_positive_rate(score_at(0.01)) == pytest.approx(0.01)
+
+
+def drums(seconds: float = 24.0) -> Samples:
+    """One bar of kick, snare and hat at 120 beats a minute, over and over."""
+    random = np.random.default_rng(5)
+    t = np.arange(RATE_HZ // 4) / RATE_HZ
+    kick = np.sin(2 * np.pi * 55.0 * t * np.exp(-4 * t)) * np.exp(-12 * t)
+    snare = random.normal(0, 0.5, len(t)) * np.exp(-18 * t)
+    hat = np.diff(random.normal(0, 0.4, len(t) + 1)) * np.exp(-60 * t)
+    bar = np.concatenate([part + hat for part in (kick, 0 * t, snare, 0 * t, kick, kick, snare, 0 * t)])
+    return (0.5 * np.tile(bar, int(np.ceil(seconds * RATE_HZ / len(bar))))[: int(seconds * RATE_HZ)]).astype(
+        np.float32
+    )
+
+
+def test_the_same_drum_loop_in_two_songs_is_no_match(fingerprinter) -> None:
+    """Both songs may use it; what makes them songs differs."""
+    licensed = song(30) + drums()
+    upload = song(31)[: 14 * RATE_HZ] + drums()[: 14 * RATE_HZ]
+    matcher = Matcher({"licensed": fingerprinter.reference(Audio(licensed[None], RATE_HZ))})
+    assert not confident(matcher.match(fingerprinter.query(Audio(upload[None], RATE_HZ))))
+    own = licensed[4 * RATE_HZ : 18 * RATE_HZ]
+    assert confident(matcher.match(fingerprinter.query(Audio(own[None], RATE_HZ))))
+
+
+def test_speech_is_no_match(match) -> None:
+    talk = speech.babble(12 * RATE_HZ, rate_hz=RATE_HZ, random=np.random.default_rng(3))
+    assert not confident(match((0.3 * talk / np.abs(talk).max()).astype(np.float32)))
