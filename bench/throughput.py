@@ -1,6 +1,6 @@
 """How fast the way of an upload is, stage by stage: audio seconds per wall second, and peak memory.
 
-    python -m bench.throughput --catalog runs/sets/tune --uploads runs/sets/test --count 10
+    python -m bench.throughput --catalog runs/sets/tune --uploads runs/sets/test --count 10 --tracks 1000
 
 Each upload is decoded, turned into a picture, embedded, searched, aligned and judged as in the job, one
 after the other in this process; each stage's wall time is summed. Figures of one run compare with each
@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import resource
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import track
@@ -98,6 +101,33 @@ def _catalog(paths: list[Path], fingerprinter: Fingerprinter, console: Console) 
     return prints
 
 
+def fill_up(
+    prints: Mapping[str, ReferencePrint], tracks: int, *, seed: int = 0
+) -> Iterator[tuple[str, ReferencePrint]]:
+    """The prints, and as many more made from them as make `tracks`: how cost grows, without more music.
+
+    An invented track has a real one's windows in another order, each moved to a cosine of about 0.8 of itself
+    (two renderings of one tune lie about so), and its contour rolled in time.
+    """
+    yield from prints.items()
+    random = np.random.default_rng(seed)
+    models = sorted(prints)
+    for number in range(len(prints), tracks):
+        model = prints[models[int(random.integers(len(models)))]]
+        vectors = model.vectors[random.permutation(len(model.vectors))] / 127.0
+        noise = random.normal(size=vectors.shape) * (0.75 / math.sqrt(max(vectors.shape[1], 1)))
+        moved = vectors + noise
+        moved /= np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-6)
+        yield (
+            f"invented-{number}",
+            replace(
+                model,
+                vectors=np.round(moved * 127.0).astype(np.int8),
+                contour=np.roll(model.contour, int(random.integers(max(len(model.contour), 1))), axis=0),
+            ),
+        )
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -105,13 +135,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--catalog", type=Path, required=True, help="folder of recordings to search in")
     parser.add_argument("--uploads", type=Path, required=True, help="folder of recordings to judge")
     parser.add_argument("--count", type=int, default=10, help="uploads to judge (default 10)")
+    parser.add_argument("--tracks", type=int, default=0, help="fill the catalog up with invented tracks")
     parser.add_argument("--out", type=Path, help="also write the figures to this JSON file")
     options = parser.parse_args(arguments)
     console = Console(stderr=True)
     try:
         uploads = _spread(find(options.uploads), options.count, folder=options.uploads)
         fingerprinter = load_fingerprinter()
-        matcher = Matcher(_catalog(find(options.catalog), fingerprinter, console))
+        prints = _catalog(find(options.catalog), fingerprinter, console)
+        matcher = Matcher(dict(fill_up(prints, options.tracks)))
         _decode(uploads[0])  # the decoding process starts once, not per upload
         watch, audio_s = measure(uploads, fingerprinter=fingerprinter, matcher=matcher, console=console)
     except SettingsError as error:
