@@ -30,7 +30,8 @@ from pipeline.decode import decode
 from soundalike.errors import AudioError, SettingsError, SoundalikeError
 
 LONGEST_S: Final = 180.0
-"""Longer recordings are judged by their middle: three minutes decide, and conditions cost time."""
+"""Longer recordings are judged by their middle: three minutes decide, and conditions cost time
+(`--longest-s`)."""
 ENDINGS: Final = frozenset(
     {".mp3", ".ogg", ".opus", ".flac", ".wav", ".m4a", ".aac", ".aiff", ".aif", ".wma", ".oga", ".mp4"}
 )
@@ -49,6 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     parser.add_argument("--conditions", nargs="*", default=[], metavar="NAME", help=", ".join(CONDITIONS))
     parser.add_argument("--weights", type=Path, help="another detector's folder (default: the shipped one)")
+    parser.add_argument(
+        "--longest-s", type=float, default=LONGEST_S, help="judge this long a middle part (default: 180)"
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes")
     options = parser.parse_args(arguments)
     console = Console(stderr=True)
@@ -58,6 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
             machine=files_of(options.ai, what="--ai"),
             conditions=list(chosen(options.conditions)),
             weights=options.weights,
+            longest_s=options.longest_s,
             workers=options.workers,
             console=console,
         )
@@ -93,13 +98,14 @@ def run(
     machine: dict[str, list[Path]],
     conditions: list[str],
     weights: Path | None = None,
+    longest_s: float = LONGEST_S,
     workers: int = 1,
     console: Console | None = None,
 ) -> dict[str, Any]:
     """Hear every file under every condition, and count. What can't be decoded is named, not counted."""
     detector = load_detector(weights)
     jobs = [
-        (path, source, made, conditions, weights)
+        (path, source, made, conditions, weights, longest_s)
         for made, groups in ((False, human), (True, machine))
         for source, paths in groups.items()
         for path in paths
@@ -118,6 +124,7 @@ def run(
                 heard[name].append(one)
     return {
         "detector": {"name": detector.name, "sha256": detector.sha256},
+        "longest_s": longest_s,
         "conditions": {name: summary(ones) for name, ones in heard.items()},
         "skipped": skipped,
         "assessments": {
@@ -165,10 +172,10 @@ def _detector(weights: Path | None) -> Detector:
     return load_detector(weights)
 
 
-def _hear(job: tuple[Path, str, bool, list[str], Path | None]) -> dict[str, Heard] | str:
-    path, source, made, conditions, weights = job
+def _hear(job: tuple[Path, str, bool, list[str], Path | None, float]) -> dict[str, Heard] | str:
+    path, source, made, conditions, weights, longest_s = job
     try:
-        audio = _middle(decode(path).audio)
+        audio = _middle(decode(path).audio, longest_s=longest_s)
     except AudioError as error:
         return str(error)
     answers = {}
@@ -187,8 +194,8 @@ def _hear(job: tuple[Path, str, bool, list[str], Path | None]) -> dict[str, Hear
     return answers
 
 
-def _middle(audio: Audio) -> Audio:
-    length = round(LONGEST_S * audio.sample_rate_hz)
+def _middle(audio: Audio, *, longest_s: float) -> Audio:
+    length = round(longest_s * audio.sample_rate_hz)
     start = max(audio.samples.shape[1] - length, 0) // 2
     return Audio(audio.samples[:, start : start + length], audio.sample_rate_hz)
 

@@ -4,7 +4,9 @@
         --machine-folder ace-step=music/calm --cache runs/ai --out classifiers/weights/detector
 
 Only the splits `train` and `tune` of the human table are read; `test` is for `bench.aibench` alone. Rendered
-excerpts are kept under --cache, so that a second run starts at the features.
+excerpts are kept under --cache, so that a second run starts at the features. With `--without-fold K` the
+families and packages of one fold are left out of everything, calibration too: a detector that never met them,
+for `bench.aibench --weights`.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from classifiers.ai.examples import (
     render_all,
     synthetic_sources,
 )
-from classifiers.ai.training import Table, fit, measure_examples, out_of_fold
+from classifiers.ai.training import FOLDS, Table, fit, measure_examples, out_of_fold
 from soundalike.errors import SettingsError, SoundalikeError
 
 SYNTHETIC = 200
@@ -46,11 +48,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path, required=True, help="keeps rendered excerpts")
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights and training.json")
     parser.add_argument("--workers", type=int, default=2, help="processes that render")
+    parser.add_argument(
+        "--without-fold", type=int, choices=range(len(FOLDS)), help="leave one fold out of everything"
+    )
     options = parser.parse_args(arguments)
     console = Console(stderr=True)
     torch.set_num_threads(1)  # sums in one order: the same seed gives the same weights
     try:
-        sources = _sources(options)
+        sources = sources_of(options)
         console.print(f"{len(sources)} recordings; rendering what is not in {options.cache} yet")
         excerpts = render_all(sources, cache=options.cache / "excerpts", workers=options.workers)
         console.print(f"{len(excerpts)} excerpts; measuring")
@@ -74,7 +79,8 @@ def train(table: Table) -> tuple[Detector, dict[str, Any]]:
     return detector, report | {"weights": detector.weights, "sha256": detector.sha256}
 
 
-def _sources(options: argparse.Namespace) -> list[Source]:
+def sources_of(options: argparse.Namespace) -> list[Source]:
+    """All recordings that the options name, without the test split and without the fold that is left out."""
     human = [source for source in human_sources(options.human.resolve()) if source.split != "test"]
     machine = [source for manifest in options.machine for source in machine_sources(manifest.resolve())]
     for statement in options.machine_folder:
@@ -86,7 +92,9 @@ def _sources(options: argparse.Namespace) -> list[Source]:
         machine += folder_sources(Path(folder).resolve(), kind="machine", group=family)
     if not human or not machine:
         raise SettingsError("training needs human and machine-made recordings: give --human and --machine")
-    return [*human, *machine, *synthetic_sources(SYNTHETIC)]
+    out = frozenset() if options.without_fold is None else FOLDS[options.without_fold]
+    kept = [source for source in (*human, *machine) if source.group not in out]
+    return [*kept, *synthetic_sources(SYNTHETIC)]
 
 
 if __name__ == "__main__":

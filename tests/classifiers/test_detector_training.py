@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from classifiers.ai.examples import (
     synthetic_sources,
 )
 from classifiers.ai.training import FOLDS, Table, held_out, join_signs, measure_examples, out_of_fold
-from classifiers.train_detector import main, train
+from classifiers.train_detector import main, sources_of, train
 
 
 def table(*, tell: float, tracks: int = 5, excerpts: int = 2) -> Table:
@@ -126,6 +127,28 @@ def test_tables_are_read(tmp_path: Path) -> None:
     assert (human.group, human.split, human.machine_made) == ("krank", "tune", False)
     assert human.path == str(tmp_path / "a" / "b.ogg")
     assert (machine.group, machine.machine_made) == ("minimax", True)
+
+
+def test_a_fold_can_be_left_out_of_everything(tmp_path: Path) -> None:
+    with (tmp_path / "tracks.csv").open("w", newline="") as file:
+        rows = [["path", "package", "split"], ["a.ogg", "krank", "tune"], ["b.ogg", "xmoto-data", "train"]]
+        csv.writer(file).writerows([*rows, ["c.ogg", "zaz-data", "test"]])
+    with (tmp_path / "MANIFEST.csv").open("w", newline="") as file:
+        rows = [["file", "generator"], ["x.mp3", "MiniMax Music 2.6"], ["y.mp3", "Suno v5"]]
+        csv.writer(file).writerows(rows)
+
+    def groups(without_fold: int | None) -> set[str]:
+        options = Namespace(
+            human=tmp_path / "tracks.csv",
+            machine=[tmp_path / "MANIFEST.csv"],
+            machine_folder=[],
+            without_fold=without_fold,
+        )
+        return {source.group for source in sources_of(options)}
+
+    assert groups(None) == {"krank", "xmoto-data", "minimax", "suno", "synthetic"}
+    assert {"minimax", "xmoto-data"} <= FOLDS[1]
+    assert groups(1) == {"krank", "suno", "synthetic"}
 
 
 def test_the_command_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
