@@ -62,7 +62,8 @@ class SignReading:
 class Assessment:
     """What the second ear says. `known` False: probability, low and high are None, and `reason` says why.
 
-    segments: (start_s, end_s, probability). score: joined log odds before calibration.
+    segments: (start_s, end_s, probability), silent ones left out: of silence nothing is known.
+    score: joined log odds before calibration.
     false_positive_rate: conformal share of human recordings that score at least as high.
     """
 
@@ -131,8 +132,9 @@ class Detector:
         score = float(joined[sounding].mean())
         reading = (self.long if sounding.sum() >= LONG_LOOKS else self.short).read(score)
         segments = tuple(
-            (start_s, end_s, self.short.read(float(value)).probability if heard_it else 0.0)
+            (start_s, end_s, self.short.read(float(value)).probability)
             for (start_s, end_s), value, heard_it in zip(listening.edges_s, joined, sounding, strict=True)
+            if heard_it
         )
         return Assessment(
             probability=reading.probability,
@@ -171,10 +173,10 @@ class Detector:
         for name in sorted(counted, key=lambda name: -abs(float(odds[name][sounding].mean()))):
             slope, offset = self._lines[name]
             value = slope * float(odds[name][sounding].mean()) + offset
-            at_s = segments[int(np.where(sounding, odds[name], -np.inf).argmax())][:2]
+            at_s = segments[int(odds[name][sounding].argmax())][:2]
             detail = f"{places[name]} Strongest at {at_s[0]:.0f}–{at_s[1]:.0f} s."
             readings.append(SignReading(name, value, 1 / (1 + float(np.exp(-value))), detail))
-        values = [probability for (_, _, probability), on in zip(segments, sounding, strict=True) if on]
+        values = [probability for _, _, probability in segments]
         share = float(np.mean(np.array(values) >= MIXED[1]))
         if share > 0 and min(values) <= MIXED[0]:
             detail = f"mixed: {share:.0%} of the segments sound machine-made, others human"

@@ -40,13 +40,13 @@ def draw(audio: Audio, assessment: Assessment, path: Path, *, title: str) -> Non
     axes[0].legend(loc="upper right", fontsize=7)
 
     if assessment.known:
-        middles_s = [(start_s + end_s) / 2 for start_s, end_s, _ in assessment.segments]
-        axes[1].step(middles_s, [p for _, _, p in assessment.segments], where="mid", color="tab:blue")
+        for start_s, end_s, probability in assessment.segments:  # silent ones are left out, so no line
+            axes[1].hlines(probability, start_s, end_s, color="tab:blue")
         assert assessment.low is not None
         assert assessment.high is not None
         axes[1].axhspan(assessment.low, assessment.high, color="tab:blue", alpha=0.15, label="the recording")
         axes[1].axhline(ACCUSING, color="tab:red", lw=0.8, ls="--", label="where the policy acts")
-        axes[1].legend(loc="upper right", fontsize=7)
+        axes[1].legend(loc="center right", fontsize=7)
     axes[1].set(
         ylim=(0, 1), xlim=(0, edges_s[-1]), xlabel="s", ylabel="probability", title="score along time"
     )

@@ -1,6 +1,6 @@
 """What a sign is: one kind of trace that machines leave, measured on every look at a recording.
 
-A new sign is one file with one function of this protocol, one line in `SIGNS`, and one test class that
+A new sign is one file with one class of this protocol, one line in `SIGNS`, and one test class that
 inherits `classifiers.ai.sign_checks.SignChecks`. A sign only measures; what its numbers mean is learnt
 in training, sign by sign, so that each gives a probability of its own and none can outvote all others.
 """

@@ -80,6 +80,11 @@ class TestNeverConfident:
     def test_of_what_no_machine_made(self, detector: Detector, what: str) -> None:
         assert not accused(detector.assess(NO_MACHINE[what]()))
 
+    @pytest.mark.parametrize("what", sorted(RECIPES))
+    def test_of_a_sound_by_any_seed(self, detector: Detector, what: str) -> None:
+        for seed in range(4):
+            assert not accused(detector.assess(synthetic(what, seed=seed, duration_s=10.0))), seed
+
     @pytest.mark.parametrize("codec", ["mp3-64k", "opus-48k", "aac-64k", "vorbis-64k"])
     def test_of_it_through_codecs(self, detector: Detector, codec: str) -> None:
         for name in ("chiptune", "solo-synth", "speech-like"):
@@ -125,6 +130,13 @@ class TestAnswer:
         assert said.signs
         assert all(sign.detail and 0 <= sign.probability <= 1 for sign in said.signs)
 
+    def test_silence_between_music_is_no_segment(self, detector: Detector) -> None:
+        audio = human_music()
+        samples = audio.samples[:, : 20 * audio.sample_rate_hz].copy()
+        samples[:, 5 * audio.sample_rate_hz : 10 * audio.sample_rate_hz] = 0
+        said = detector.assess(Audio(samples, audio.sample_rate_hz))
+        assert [start_s for start_s, _, _ in said.segments] == [0.0, 10.0, 15.0]
+
     def test_the_same_samples_give_the_same_answer(self, detector: Detector) -> None:
         audio = human_music()
         assert detector.assess(audio) == load_detector().assess(
@@ -150,7 +162,7 @@ class TestAnswer:
         began_s = time.process_time()
         detector.assess(audio)
         # CPU seconds over all threads: two cores give 1 s of them in the half second that is promised.
-        assert time.process_time() - began_s < 1.5
+        assert time.process_time() - began_s < 1.0
 
     def test_a_picture_is_drawn(self, detector: Detector, tmp_path: Path) -> None:
         audio = human_music()
