@@ -145,7 +145,7 @@ def _cuts(source: Source, *, excerpts: int, random: Generator) -> list[Audio]:
 def read_audio(path: Path) -> Audio:
     """The first two channels of a file of the corpora (trusted: uploads go through pipeline.decode)."""
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:  # old tags are Latin-1
             stream = container.streams.audio[0]
             layout = "mono" if stream.channels == 1 else "stereo"
             resampler = av.AudioResampler(format="fltp", layout=layout)
