@@ -45,13 +45,19 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong in which cell. `column` is None if the whole line is."""
+    """What is wrong in which cell. `column` is None if the whole line is.
+
+    where: the place in words, for what is no line of a table.
+    """
 
     line: int
     column: str | None
     message: str
+    where: str | None = None
 
     def __str__(self) -> str:
+        if self.where is not None:
+            return f"{self.where}: {self.message}"
         where = f"line {self.line}" + (f", column {self.column}" if self.column else "")
         return f"{where}: {self.message}"
 

@@ -55,6 +55,14 @@ def add(
             " CSV), title, artists (A|B), isrc, iswc, release_date, rightsholders (NAME:SHARE:ROLE|…).",
         ),
     ] = None,
+    ddex: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="message.xml",
+            help="A DDEX ERN 4.3 NewReleaseMessage beside its audio files: ISRC, title, artists and who"
+            " controls the recordings.",
+        ),
+    ] = None,
     rightsholder: Annotated[
         list[str] | None,
         typer.Option(
@@ -87,16 +95,23 @@ def add(
         soundalike catalog add music/ --rightsholder "Firn:1/2:label" --rightsholder "Verlag:1/2:publisher"
 
         soundalike catalog add --metadata tracks.csv
+
+        soundalike catalog add --ddex delivery/message.xml
     """
-    from index.metadata_csv import read_metadata  # noqa: PLC0415 -- `--help` stays quick
+    from index.ddex import read_message  # noqa: PLC0415 -- `--help` stays quick
+    from index.metadata_csv import read_metadata  # noqa: PLC0415
     from soundalike.commands.catalog_ingest import plan  # noqa: PLC0415
 
-    if not paths and metadata is None:
+    if metadata is not None and ddex is not None:
+        raise typer.BadParameter("give either --metadata or --ddex", param_hint="--ddex")
+    described = metadata or ddex
+    if not paths and described is None:
         raise typer.BadParameter("name audio files or folders, or a CSV with --metadata", param_hint="PATHS")
+    read = read_metadata if ddex is None else read_message
     planned = plan(
         paths or [],
-        metadata=None if metadata is None else read_metadata(metadata),
-        metadata_name=str(metadata),
+        metadata=None if described is None else read(described),
+        metadata_name=str(described),
         rights=_rights(rightsholder or []),
     )
     with open_catalog(data, catalog_url, create=True) as catalog:
