@@ -7,6 +7,7 @@ decided twice, no decision lost, none sent that was taken back, none under two i
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import statistics
@@ -28,6 +29,8 @@ FEED_EACH_S = 5.0
 FEED = 40
 LEFT_SHARE, UNDONE_SHARE, LOOKED_SHARE = 0.05, 0.05, 0.2
 DRAIN_S = 180.0
+PATIENCE_S = 600.0
+"""Of a client: a slow answer is a figure; only one that never comes is an error."""
 
 
 @dataclass
@@ -44,18 +47,20 @@ def crowd(
     url: str, database: Database, spool: Path, *, reviewers: int, seconds: float, password: str, undo_s: float
 ) -> dict[str, Any]:
     tally = _Tally()
+    # One after the other, before the clock starts: a password takes its time on purpose.
+    clients = {f"r{number}": _signed_in(url, f"r{number}", password) for number in range(reviewers)}
     ends_s = time.monotonic() + seconds
     threads = [
-        threading.Thread(target=_review, args=(url, f"r{number}", password, ends_s, tally))
-        for number in range(reviewers)
+        threading.Thread(target=_review, args=(client, name, ends_s, tally))
+        for name, client in clients.items()
     ]
     threads.append(threading.Thread(target=_feed, args=(spool, ends_s)))
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(seconds + 300)
+        thread.join(seconds + PATIENCE_S)
     if any(thread.is_alive() for thread in threads):
-        raise SystemExit("a reviewer still waits for an answer, five minutes after the end")
+        raise SystemExit("a reviewer still waits for an answer, ten minutes after the end")
     time.sleep(undo_s)
     _drain(database)
     return _verified(database, spool, tally) | {
@@ -65,12 +70,17 @@ def crowd(
     }  # fmt: skip
 
 
-def _review(url: str, name: str, password: str, ends_s: float, tally: _Tally) -> None:
+def _signed_in(url: str, name: str, password: str) -> httpx2.Client:
+    client = httpx2.Client(base_url=url, timeout=PATIENCE_S)
+    answer = client.post("/api/v1/session", json={"user_id": name, "password": password})
+    answer.raise_for_status()
+    client.headers["x-csrf-token"] = answer.json()["csrf"]
+    return client
+
+
+def _review(client: httpx2.Client, name: str, ends_s: float, tally: _Tally) -> None:
     chance = random.Random(name)  # noqa: S311 -- repeatable chance, nothing secret
-    with httpx2.Client(base_url=url, timeout=120) as client:
-        signed_in = client.post("/api/v1/session", json={"user_id": name, "password": password})
-        signed_in.raise_for_status()
-        client.headers["x-csrf-token"] = signed_in.json()["csrf"]
+    with contextlib.closing(client):
         while time.monotonic() < ends_s:
             lease = _ask(client, tally, "next", "/api/v1/cases/next", {})
             if lease is None:
