@@ -79,11 +79,13 @@ class Catalog:
         *,
         url: str | None = None,
         create: bool = False,
+        snapshot: str | None = None,
         lock_wait_s: float = LOCK_WAIT_S,
         clock: Clock = utc_now,
     ) -> Self:
         """Opens the catalog in `data_dir`, whose tables lie in its SQLite file or at `url`.
 
+        snapshot: URI that prints which are not in `data_dir` are fetched from (index/snapshot.py).
         create: makes what is missing, and brings the tables of an older release up to date.
         Raises CatalogError if it is absent (without `create`), of another release or can't be reached.
         """
@@ -94,7 +96,7 @@ class Catalog:
             if not create and not file.exists():  # SQLite would make an empty one
                 raise CatalogError(f"there is no catalog at {file}; `soundalike catalog add` makes one")
         database = Database(parsed, lock_wait_s=lock_wait_s, clock=clock)
-        store = PrintStore(Path(data_dir) / PRINTS_FOLDER)
+        store = PrintStore(Path(data_dir) / PRINTS_FOLDER, origin=snapshot)
         try:
             if create:
                 for folder in {file.parent, store.folder}:
@@ -118,6 +120,11 @@ class Catalog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def copy_tables(self, target: Path) -> bool:
+        """Copies the tables as they are at one instant into a SQLite file; False, without one, if they
+        are in PostgreSQL. Writers go on meanwhile."""
+        return self._database.copy_to(target)
 
     def generation(self) -> int:
         """The number of changes since the catalog was made."""

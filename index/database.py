@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -130,6 +130,19 @@ class Database:
                 f"the catalog at {self} was made by an older Soundalike (tables {current}, this release"
                 f" needs {HEAD_REVISION}); run `soundalike catalog upgrade`"
             )
+
+    def copy_to(self, target: Path) -> bool:
+        """Copies a SQLite database while it is in use; False for any other."""
+        if self.url.get_backend_name() != "sqlite":
+            return False
+        with (
+            _typed_errors(self.url, self._lock_wait_s),
+            closing(sqlite3.connect(str(self.url.database))) as source,
+            closing(sqlite3.connect(target)) as copy,
+        ):
+            source.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
+        return True
 
     def close(self) -> None:
         self._engine.dispose()

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import structlog
 
@@ -174,23 +175,8 @@ class Merger:
 
     def sweep(self) -> None:
         """Nothing while somebody is at work; readers keep what they have mapped."""
-        with ExitStack() as held:
-            for name in ("flush.lock", "compact.lock", "publish.lock"):
-                if not held.enter_context(locked(self.folder / name, wait=False)):
-                    return
-            kept = list(islice(manifests.newest_first(self.folder), KEPT_MANIFESTS))
-            if not kept:
-                return
-            for number in manifests.numbers(self.folder):
-                if number < kept[-1].number:
-                    manifests.path(self.folder, number).unlink(missing_ok=True)
-            named = {ref.name for found in kept for ref in found.shards}
-            for path in self.folder.iterdir():
-                if path.is_dir() and path.name not in named:
-                    shutil.rmtree(path)
-                elif path.is_file() and path.name.endswith(PART_SUFFIX):
-                    path.unlink()
-            self._open = {name: shard for name, shard in self._open.items() if name in named}
+        named = sweep(self.folder)
+        self._open = {name: shard for name, shard in self._open.items() if name in named}
 
     def _write(
         self, entries: Sequence[Entry], *, generation: int, together: int = FLUSHED_TOGETHER
@@ -258,6 +244,26 @@ class Merger:
         shards = tuple(ref for ref in manifest.shards if manifest.live_tracks(ref) > 0)
         number = max(manifests.numbers(self.folder), default=0) + 1
         manifests.publish(self.folder, replace(manifest, number=number, shards=shards))
+
+
+def sweep(folder: Path) -> set[str]:
+    """Deletes what no kept manifest names, unless somebody is at work; returns the shards that are named."""
+    with ExitStack() as held:
+        locks = ("flush.lock", "compact.lock", "publish.lock", "pull.lock")
+        free = all(held.enter_context(locked(folder / name, wait=False)) for name in locks)
+        kept = list(islice(manifests.newest_first(folder), KEPT_MANIFESTS))
+        named = {ref.name for found in kept for ref in found.shards}
+        if not free or not kept:
+            return named
+        for number in manifests.numbers(folder):
+            if number < kept[-1].number:
+                manifests.path(folder, number).unlink(missing_ok=True)
+        for path in folder.iterdir():
+            if path.is_dir() and path.name not in named:
+                shutil.rmtree(path)
+            elif path.is_file() and path.name.endswith(PART_SUFFIX):
+                path.unlink()
+    return named
 
 
 def due(base: Manifest) -> tuple[ShardRef, ...]:

@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from index.durable import flush
+from index.remote import Place, fetch_print
 from soundalike.errors import CatalogDamaged
 
 FORMAT = 1
@@ -52,14 +54,22 @@ class StoredFile:
     size_bytes: int
 
 
-class PrintStore:
-    """The folder of prints. All methods may be called from any process at any time."""
+def print_name(*, audio_sha256: str, checksum: str) -> str:
+    return f"{audio_sha256}-{checksum[:16]}.safetensors"
 
-    def __init__(self, folder: Path) -> None:
+
+class PrintStore:
+    """The folder of prints. All methods may be called from any process at any time.
+
+    origin: fsspec URI of a snapshot (index/snapshot.py) that prints which are not in the folder come from.
+    """
+
+    def __init__(self, folder: Path, *, origin: str | None = None) -> None:
         self.folder = folder
+        self._origin = origin
 
     def path(self, *, audio_sha256: str, checksum: str) -> Path:
-        return self.folder / f"{audio_sha256}-{checksum[:16]}.safetensors"
+        return self.folder / print_name(audio_sha256=audio_sha256, checksum=checksum)
 
     def write(
         self, arrays: Mapping[str, NDArray[Any]], *, audio_sha256: str, model_sha256: str
@@ -83,12 +93,14 @@ class PrintStore:
             except OSError:
                 Path(part.name).unlink(missing_ok=True)
                 raise
-        _flush_folder(self.folder)
+        flush(self.folder)
         return StoredFile(checksum, len(content))
 
     def read(self, *, audio_sha256: str, checksum: str) -> dict[str, NDArray[Any]]:
         """The arrays as they were written. Raises CatalogDamaged if the file is not exactly that file."""
         path = self.path(audio_sha256=audio_sha256, checksum=checksum)
+        if self._origin is not None:
+            fetch_print(Place(self._origin), self.folder, path.name, checksum=checksum)
         try:
             content = path.read_bytes()
         except FileNotFoundError as error:
@@ -127,12 +139,3 @@ class PrintStore:
 
 
 REMEDY = "restore it from a backup, or add the recording again with `soundalike catalog add --replace`"
-
-
-def _flush_folder(folder: Path) -> None:
-    """Makes a rename outlive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

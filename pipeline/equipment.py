@@ -35,12 +35,14 @@ class EquipmentPlan:
     """Everything that decides how uploads are judged. Call it to open the equipment.
 
     catalog_url: SQLAlchemy URL of the catalog's tables; None: SQLite in `data_dir`.
+    snapshot: URI that prints which are not in `data_dir` are fetched from.
     embedder: folder or hub id of another model; None: the shipped weights.
     detector: folder of another second ear's weights; None: the shipped ones.
     """
 
     data_dir: Path
     catalog_url: str | None = field(default=None, repr=False)  # may hold a password
+    snapshot: str | None = None
     embedder: str | None = None
     detector: Path | None = None
     fetch: FetchPolicy
@@ -51,7 +53,7 @@ class EquipmentPlan:
     def __call__(self) -> Equipment:
         """Raises CatalogError or ModelError: what is missing, and what to do."""
         ear = load_fingerprinter(self.embedder)
-        catalog = Catalog.open(self.data_dir, url=self.catalog_url)
+        catalog = Catalog.open(self.data_dir, url=self.catalog_url, snapshot=self.snapshot)
         serving = _serve(catalog, ear)
         return Equipment(
             hear=partial(hear, fetch_policy=self.fetch, limits=self.limits),

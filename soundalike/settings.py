@@ -39,6 +39,10 @@ class Settings(BaseSettings):
     catalog_url: SecretStr | None = Field(
         None, description="SQLAlchemy URL of the catalog's database; default: SQLite in the data folder."
     )
+    snapshot: str | None = Field(
+        None,
+        description="URI of the catalog's copy: `catalog serve` keeps it, `run` gets newer prints from it.",
+    )
     embedder: str | None = Field(
         None, description="Folder or hub id of another recognition model; default: the shipped one."
     )

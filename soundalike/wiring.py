@@ -25,6 +25,7 @@ def equipment_plan(settings: Settings, *, prefixes: tuple[str, ...] | None = Non
     return EquipmentPlan(
         data_dir=settings.data,
         catalog_url=None if settings.catalog_url is None else settings.catalog_url.get_secret_value(),
+        snapshot=settings.snapshot,
         embedder=settings.embedder,
         detector=settings.detector,
         fetch=fetch_policy(settings, prefixes=prefixes),

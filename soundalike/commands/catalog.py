@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from soundalike.commands.catalog_copies import boot, merge, snapshot
 from soundalike.commands.catalog_options import CatalogUrl, Data, open_catalog
 from soundalike.commands.catalog_serve import serve
 from soundalike.commands.catalog_suppress import quarantine, suppress
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from classifiers.fingerprint import ReferencePrint
     from index.catalog import Catalog
+    from index.merge import Merger
     from index.tracks import Right, Track
     from soundalike.commands.catalog_ingest import Candidate, Failure, Plan
 
@@ -33,6 +35,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.command("serve")(serve)
+app.command("merge")(merge)
+app.command("snapshot")(snapshot)
+app.command("boot")(boot)
 app.add_typer(terms, name="terms")
 app.add_typer(account, name="account")
 app.add_typer(suppress, name="suppress")
@@ -238,6 +243,7 @@ def _add_each(
     counts: Counter[str],
     failures: list[Failure],
 ) -> None:
+    from index.merge import HEAD_TRACKS, Merger  # noqa: PLC0415 -- brings FAISS
     from soundalike.commands.catalog_ingest import failure, ingest  # noqa: PLC0415
     from soundalike.errors import AudioError, CatalogError  # noqa: PLC0415
 
@@ -245,6 +251,7 @@ def _add_each(
         return
     task = progress.add_task("loading the recogniser", total=len(candidates))
     hear, model_sha256 = _ear(embedder)
+    merger = Merger(catalog, model_sha256=model_sha256)
     for candidate in candidates:
         progress.update(task, description=candidate.track_id[:40])
         try:
@@ -263,6 +270,19 @@ def _add_each(
                 f"{outcome.done:<9} {candidate.track_id}{note}", markup=False, highlight=False
             )
         progress.advance(task)
+        if counts.total() % HEAD_TRACKS == 0:
+            _tend(merger)
+    _tend(merger)
+
+
+def _tend(merger: Merger) -> None:
+    """What was added is safe and recognised without it, so a failure fails nothing."""
+    from soundalike.errors import CatalogError  # noqa: PLC0415
+
+    try:
+        merger.tend()
+    except CatalogError as error:
+        typer.echo(f"could not gather the tracks for workers to map: {error}", err=True)
 
 
 def _ear(embedder: str | None) -> tuple[Callable[[Path], ReferencePrint], str]:

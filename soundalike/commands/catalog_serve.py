@@ -149,6 +149,7 @@ def side_by_side(stop: threading.Event, *jobs: Callable[[], None]) -> None:
 def _open(settings: Settings, *, log: Log, group: str | None, stack: ExitStack) -> CatalogFeed:
     from classifiers.fingerprint import load_fingerprinter  # noqa: PLC0415 -- brings torch
     from index.catalog import Catalog  # noqa: PLC0415
+    from index.tending import Tending  # noqa: PLC0415
     from pipeline.catalog_feed import GROUP, CatalogFeed  # noqa: PLC0415
     from pipeline.listener import Listener  # noqa: PLC0415
     from pipeline.metrics import process_metrics  # noqa: PLC0415
@@ -162,8 +163,10 @@ def _open(settings: Settings, *, log: Log, group: str | None, stack: ExitStack) 
         )
     url = None if settings.catalog_url is None else settings.catalog_url.get_secret_value()
     catalog = stack.enter_context(Catalog.open(settings.data, url=url, create=True))
+    fingerprinter = load_fingerprinter(settings.embedder)
+    stack.enter_context(Tending(catalog, model_sha256=fingerprinter.sha256, snapshot=settings.snapshot))
     listener = Listener(
-        load_fingerprinter(settings.embedder),
+        fingerprinter,
         fetch_policy=fetch_policy(settings),
         limits=decode_limits(settings),
     )
