@@ -26,6 +26,8 @@ FLAT_UP_TO_VECTORS = 20_000
 SCALE = 127.0
 TRAINING_VECTORS_PER_LIST = 32
 FEWEST_VECTORS_PER_LIST = 64
+PROBES = 192
+"""Lists looked into. At 1 million vectors 192 find 98.3 % of the 20 nearest, 128 97.5 %, 32 87 %."""
 MOST_LISTS = 16_384
 ADDED_AT_ONCE = 65_536
 
@@ -60,7 +62,7 @@ def plan(vectors: int) -> Plan:
     """
     lists = min(int(4.0 * np.sqrt(vectors)), vectors // FEWEST_VECTORS_PER_LIST, MOST_LISTS)
     lists = max(lists, 1)
-    return Plan(lists=lists, probes=min(lists, 32))
+    return Plan(lists=lists, probes=min(lists, PROBES))
 
 
 def build(vectors: NDArray[np.int8], *, seed: int = 0) -> Any:
