@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+import structlog
 from sqlalchemy import Connection, func, select
 
 from index import consents, recordings
@@ -23,6 +24,8 @@ from index.tables import applied_revisions, terms
 from index.terms import Term, check_name, check_term, newest_versions
 from index.tracks import Right, Track, check_rights, check_track
 from soundalike.errors import CatalogError, UnknownTrack
+
+log = structlog.get_logger(__name__)
 
 
 class Applied(StrEnum):
@@ -83,6 +86,9 @@ class Feed:
                 if late or not rights:  # shares that were agreed since, or that the change does not mention
                     rights = recordings.rights_of_row(writing.connection, before.row_id, known_at=None)
                 recordings.end_track(writing, track.track_id)
+            others = recordings.ids_of_audio(writing.connection, track.audio_sha256)
+            if others:  # allowed, and said: a copy would be credited to both
+                log.warning("same_audio_as", track_id=track.track_id, others=others)
             recordings.record_print(
                 writing, stored, audio_sha256=track.audio_sha256, model_sha256=model_sha256
             )

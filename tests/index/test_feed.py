@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from index.catalog import Catalog
 from index.feed import Applied, Change
@@ -120,6 +121,21 @@ def test_a_term_comes_back_with_a_later_version(catalog: Catalog, put: Any) -> N
     catalog.feed.change_terms(change(3), rights=(), terms_of_track=[term("t", 7)])
     assert allowed(catalog)
     assert [one.version for one in catalog.terms(history=True)] == [1, 2, 7]
+
+
+def test_the_same_audio_under_a_second_id_is_added_and_said(
+    catalog: Catalog, put: Any, make_track: Any, tiny_print: Any
+) -> None:
+    put(1, audio="one")
+    with capture_logs() as said:
+        catalog.feed.put(
+            change(1, "twin"), make_track("twin", audio="one"), tiny_print(1), model_sha256=MODEL,
+            rights=FIRN, terms_of_track=(),
+        )  # fmt: skip
+    assert [(line["event"], line["track_id"], line["others"]) for line in said] == [
+        ("same_audio_as", "twin", ("alp",))
+    ]
+    assert len(catalog.tracks()) == 2
 
 
 def test_a_removed_track_is_gone_and_what_never_was_is_as_good(catalog: Catalog, put: Any) -> None:
