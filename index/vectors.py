@@ -27,7 +27,7 @@ SCALE = 127.0
 TRAINING_VECTORS_PER_LIST = 32
 FEWEST_VECTORS_PER_LIST = 64
 PROBES = 192
-"""Lists looked into. At 1 million vectors 192 find 98.3 % of the 20 nearest, 128 97.5 %, 32 87 %."""
+"""Lists looked into: of the 20 nearest they find 98.3 % at 1 million vectors, 98.5 % at 2.5 million; 32, 87 %."""
 MOST_LISTS = 16_384
 ADDED_AT_ONCE = 65_536
 
