@@ -37,8 +37,7 @@ class Policy:
 
     version: of the rules below; raised whenever a rule or their order changes.
     max_false_positive_rate: a match above it does not count. Three unrelated uploads in ten thousand,
-        by the fit in `index/calibration.py`: a false accusation is worse than a miss, and one pair of
-        pieces by related artists was seen to score 8.2 (0.0006).
+        by the fit in `index/calibration.py`: a false accusation is worse than a miss.
     min_matched_s: a track must be matched for so long in all. A shorter match rests on hardly more than one
         window of the recogniser and has no alignment to stand on.
     min_ai_probability: the lower bound of the detector's interval from which an upload counts as
