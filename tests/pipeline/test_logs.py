@@ -80,6 +80,8 @@ def test_one_upload_is_one_line_of_json(stream: io.StringIO) -> None:
         "rule": "no_match",
         "reason": "Nothing was found.",
         "matches": 0,
+        "ai_probability": None,
+        "ai_grounds": [],
         "audio_s": 12.0,
         "seconds": 1.235,
     }
