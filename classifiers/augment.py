@@ -48,9 +48,11 @@ class Augmentation:
     equaliser_probability: float = 0.5
     filter_probability: float = 0.35
     noise_probability: float = 0.55
-    noise_snr_db: tuple[float, float] = (-4.0, 22.0)
+    noise_snr_db: tuple[float, float] = (-6.0, 22.0)
     music_probability: float = 0.35
-    music_snr_db: tuple[float, float] = (-4.0, 15.0)
+    music_snr_db: tuple[float, float] = (-6.0, 15.0)
+    speech_probability: float = 0.2
+    speech_snr_db: tuple[float, float] = (-8.0, 12.0)
     reverb_probability: float = 0.45
     reverb_t60_s: tuple[float, float] = (0.15, 2.5)
     codec_probability: float = 0.35
@@ -118,6 +120,43 @@ def noise_like(power: Tensor, generator: Generator) -> Tensor:
     )
     noise: Tensor = 10.0 ** (profile / 10.0)[:, :, None] * cells * tremolo[:, None, :]
     return noise
+
+
+def speech_like(power: Tensor, generator: Generator) -> Tensor:
+    """Someone talking: syllables with gliding overtones under moving formants, hisses, and pauses.
+
+    A source and filter model (Fant 1960) with every value drawn anew for each syllable: it has the traits by
+    which speech covers music, and is nobody's voice.
+    """
+    batch, bands, frames = power.shape
+    syllables = 24
+    rate_hz = uniform(batch, 2.5, 7.0, generator)[:, None]
+    at = torch.arange(frames)[None, :] / FRAME_RATE_HZ * rate_hz + torch.rand(batch, 1, generator=generator)
+    number = at.long().clamp_max(syllables - 1)
+
+    def by_syllable(low: float, high: float) -> Tensor:
+        """A value for each syllable, gliding to the next: [batch, 1, frames]."""
+        drawn = (torch.rand(batch, syllables, generator=generator) * (high - low) + low).gather(1, number)
+        return functional.avg_pool1d(drawn[:, None], 5, stride=1, padding=2, count_include_pad=False)
+
+    kind = torch.rand(batch, syllables, generator=generator).gather(1, number)[:, None]
+    voiced, hissed = kind < 0.7, (kind >= 0.7) & (kind < 0.83)  # what is left are pauses
+    octave = (torch.arange(bands) / BANDS_PER_OCTAVE)[None, :, None]
+    # Pitch of the voice, in octaves above the lowest band: 80 to 280 Hz, and up to a fourth of melody.
+    register = uniform(batch, math.log2(80 / VIEW_LOWEST_HZ), math.log2(280 / VIEW_LOWEST_HZ), generator)
+    pitch = register[:, None, None] + by_syllable(-0.2, 0.2)
+    ratio = 2.0 ** (octave - pitch)
+    off_bands = BANDS_PER_OCTAVE * torch.log2(ratio / ratio.round().clamp_min(1.0))
+    overtones = torch.exp(-0.5 * (off_bands / 1.2) ** 2)
+    envelope_db = -9.0 * (octave - pitch).clamp_min(0.0)
+    for lowest_hz, highest_hz in ((250.0, 850.0), (850.0, 2400.0), (2400.0, 3600.0)):
+        centre = by_syllable(math.log2(lowest_hz / VIEW_LOWEST_HZ), math.log2(highest_hz / VIEW_LOWEST_HZ))
+        envelope_db = envelope_db + 18.0 * torch.exp(-0.5 * ((octave - centre) / 0.2) ** 2)
+    hiss_db = 9.0 * (octave - octave.max())
+    cells = -torch.log(torch.rand(2, batch, bands, frames, generator=generator).clamp_min(1e-6)).mean(dim=0)
+    loudness = 10.0 ** (by_syllable(-8.0, 0.0) / 10.0)
+    spoken = voiced * overtones * 10.0 ** (envelope_db / 10.0) + hissed * cells * 10.0 ** (hiss_db / 10.0)
+    return loudness * spoken + 1e-6
 
 
 def equalise(power: Tensor, depth_db: float, generator: Generator) -> Tensor:
@@ -254,8 +293,13 @@ def degrade(power: Tensor, settings: Augmentation, generator: Generator) -> Tens
         snr = uniform(len(part), *settings.noise_snr_db, generator)
         return add_power(part, noise_like(part, generator), snr, generator)
 
+    def speech(part: Tensor, _drawn: Tensor) -> Tensor:
+        snr = uniform(len(part), *settings.speech_snr_db, generator)
+        return add_power(part, speech_like(part, generator), snr, generator)
+
     power = some(settings.distortion_probability, power, lambda part, _: distort(part, generator))
     power = some(settings.music_probability, power, music)
+    power = some(settings.speech_probability, power, speech)
     power = some(settings.resynthesis_probability, power, lambda part, _: resynthesise(part, generator))
     power = some(
         settings.reverb_probability,

@@ -1,7 +1,7 @@
 """The transformer that turns two seconds of spectrogram into a point on the unit sphere.
 
 An Audio Spectrogram Transformer (Gong, Chung, Glass 2021; `transformers.ASTModel`) looks at 128
-log-frequency bands by 96 frames in patches of 16 by 16; mean and class token are projected to 128
+log-frequency bands by 96 frames in patches of 16 by 16; mean and class token are projected to a few dozen
 dimensions. Two windows of the same music lie close, whatever was done to one of them. The folder
 layout is that of `save_pretrained` (config.json, model.safetensors).
 """
@@ -44,7 +44,7 @@ class EmbedderConfig(PretrainedConfig):  # type: ignore[misc]
         layers: int = 4,
         heads: int = 4,
         patch: int = 16,
-        dimension: int = 128,
+        dimension: int = 56,
         front_end: str = "log-frequency-24x128-50hz-v1",
         **rest: Any,
     ) -> None:

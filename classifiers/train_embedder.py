@@ -41,6 +41,7 @@ SOURCE_FRAMES = 260
 """Frames cut around each chosen second: (context + window) * fastest tempo + jitter fit in."""
 STEPS_PER_EVALUATION = 100
 TUNE_BATCHES = 8
+NARROWING_BATCHES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class Recipe:
     warmup_steps: int = 150
     gradient_clip: float = 1.0
     average_decay: float = 0.995
+    dimension: int = 56
+    """Of the embeddings. 56 bytes a window keep a three-minute track of the catalog under 60 KB."""
     same_track_limit: float = 0.6
     """Cosine above which two crops of one track count as a repetition, not as a negative."""
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -134,6 +137,25 @@ def embed_batch(model: EmbedderModel, power_db: Tensor) -> Tensor:
     return result
 
 
+@torch.no_grad()
+def narrow(model: EmbedderModel, dimension: int, windows_db: Tensor) -> None:
+    """Let the network answer in the `dimension` directions in which its embeddings of windows differ most.
+
+    windows_db: float32 [windows, VIEW_BANDS, WINDOW_FRAMES]. The directions are orthonormal (principal
+    components about the origin, since cosines are), so the projection before it is all that changes.
+    """
+    model.eval()
+    embedded = torch.cat([embed_batch(model, part) for part in torch.split(windows_db, 192)])
+    model.train()
+    _, directions = torch.linalg.eigh((embedded.T @ embedded).double())  # the strongest come last
+    kept = directions[:, -dimension:].T.to(model.projection.weight)
+    narrower = torch.nn.Linear(model.projection.in_features, dimension).to(model.device)
+    narrower.weight.copy_(kept @ model.projection.weight)
+    narrower.bias.copy_(kept @ model.projection.bias)
+    model.projection = narrower
+    model.config.dimension = dimension
+
+
 @dataclass(slots=True)
 class _State:
     """All that a run needs to go on: written as one checkpoint."""
@@ -145,12 +167,7 @@ class _State:
     best: float = 0.0
 
     @classmethod
-    def start(cls, recipe: Recipe, seed: int, device: torch.device, weights: Path | None = None) -> _State:
-        torch.manual_seed(seed)
-        if weights is None:
-            model = EmbedderModel(EmbedderConfig()).to(device)
-        else:
-            model = EmbedderModel.from_pretrained(weights, dtype=torch.float32).to(device).train()
+    def start(cls, recipe: Recipe, model: EmbedderModel) -> _State:
         # 50 tokens: plain products are twice as fast as the fused attention's backward pass on a CPU.
         model.encoder.set_attn_implementation("eager")
         optimiser = torch.optim.AdamW(
@@ -210,10 +227,17 @@ def train(
         for _ in range(TUNE_BATCHES)
     ]
 
-    state = _State.start(
-        recipe, seed, torch.device("cuda" if torch.cuda.is_available() else "cpu"), start_from
-    )
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(seed)
+    model = EmbedderModel(EmbedderConfig(dimension=recipe.dimension)).to(device)
     checkpoint = out / "checkpoint.pt"
+    if start_from is not None and not checkpoint.exists():
+        model = EmbedderModel.from_pretrained(start_from, dtype=torch.float32).to(device).train()
+        if model.config.dimension > recipe.dimension:
+            start = Generator().manual_seed(seed)
+            cuts = [sample_sources(tracks, weights, recipe, start)[0] for _ in range(NARROWING_BATCHES)]
+            narrow(model, recipe.dimension, make_pairs(torch.cat(cuts), recipe.augmentation, start)[0])
+    state = _State.start(recipe, model)
     if checkpoint.exists():
         state.load(checkpoint)
     started = time.monotonic()

@@ -15,6 +15,7 @@ from classifiers.augment import (
     noise_like,
     resynthesise,
     reverberate,
+    speech_like,
     warp,
 )
 from classifiers.spectrogram import BANDS, MARGIN_BANDS, VIEW_BANDS
@@ -116,3 +117,14 @@ def test_examples_that_are_not_drawn_stay_as_they_are(power: torch.Tensor) -> No
         }
     )
     assert torch.equal(degrade(power, none, torch.Generator().manual_seed(5)), power)
+
+
+def test_speech_like_pauses_hisses_and_glides(generator: torch.Generator) -> None:
+    talk = speech_like(torch.ones(32, VIEW_BANDS, 144), generator)
+    assert torch.isfinite(talk).all()
+    loud_db = 10 * torch.log10(talk.amax(dim=1))
+    assert (loud_db.amax(dim=1) - loud_db.amin(dim=1) > 30).float().mean() > 0.7  # most pause within 3 s
+    bright = talk.argmax(dim=1) > VIEW_BANDS * 3 // 4
+    assert 0.02 < bright.float().mean() < 0.4  # consonants are a minority
+    loudest = talk.argmax(dim=1)
+    assert all(len(set(row.tolist())) > 5 for row in loudest)

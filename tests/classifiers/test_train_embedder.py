@@ -11,7 +11,7 @@ import torch
 from classifiers.augment import Augmentation
 from classifiers.embedder import Embedder, EmbedderConfig, EmbedderModel
 from classifiers.spectrogram_store import dequantise, load_store, quantise
-from classifiers.train_embedder import Recipe, contrastive_loss, make_pairs, sample_sources, train
+from classifiers.train_embedder import Recipe, contrastive_loss, make_pairs, narrow, sample_sources, train
 from soundalike.errors import NotAudio
 
 SMALL = EmbedderConfig(hidden_size=32, layers=1, heads=2, dimension=16)
@@ -61,6 +61,7 @@ def test_pairs_without_augmentation_are_equal(corpus: Path, tmp_path: Path) -> N
         filter_probability=0.0,
         noise_probability=0.0,
         music_probability=0.0,
+        speech_probability=0.0,
         reverb_probability=0.0,
         codec_probability=0.0,
         distortion_probability=0.0,
@@ -99,7 +100,7 @@ def test_training_repeats_by_seed_and_continues(
             module = "classifiers.train_embedder"
             patch.setattr(f"{module}.STEPS_PER_EVALUATION", 2)
             patch.setattr(f"{module}.TUNE_BATCHES", 1)
-            patch.setattr(f"{module}.EmbedderConfig", lambda: SMALL)
+            patch.setattr(f"{module}.EmbedderConfig", lambda **_: SMALL)
             patch.setattr(f"{module}.time.monotonic", lambda: next(clock))
             train(
                 corpus=corpus,
@@ -119,3 +120,17 @@ def test_training_repeats_by_seed_and_continues(
     assert weights.config.hidden_size == 32
     with (tmp_path / "a" / "curve.csv").open() as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["2.0", "4.0"]
+
+
+def test_a_narrowed_network_keeps_the_cosines_of_the_windows_it_was_narrowed_by() -> None:
+    torch.manual_seed(0)
+    model = EmbedderModel(EmbedderConfig(hidden_size=32, layers=1, heads=2, dimension=24))
+    windows = torch.randn(6, 128, 96) * 20.0
+    with torch.no_grad():
+        before = model.eval()(windows)
+        narrow(model, 8, windows)
+        after = model.eval()(windows)
+    assert after.shape == (6, 8)
+    assert model.config.dimension == 8
+    # Six windows span at most six directions; bfloat16 says where they lie to three digits.
+    assert torch.allclose(before @ before.T, after @ after.T, atol=0.01)
