@@ -227,7 +227,7 @@ def conclude(
     matches = counted(matches, policy=policy)
     suppressed = tuple(one for one in aside if one.false_positive_rate <= policy.max_false_positive_rate)
     ai = _with_grounds(upload, ai, policy=policy)
-    use = use_of(upload.ai_disclosure, ai, policy=policy)
+    use = use_of(upload.ai_disclosure, ai, policy=policy, matches=matches)
     tracks = tuple(dict.fromkeys(match.track_id for match in matches))
     consent = tuple(
         finding for track in tracks for finding in _ask(rights, track, use=use, upload=upload, at=at)

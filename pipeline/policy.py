@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Final, Literal
 
 from pipeline.events import AiDisclosure, Upload
 from pipeline.evidence import (
@@ -30,6 +30,13 @@ Use = Literal["ai_derivative", "verbatim_use"]
 FlagAi = Literal["never", "undisclosed", "always"]
 """Which machine-made uploads that reuse nothing are held for people: by default none, a label is enough."""
 
+VERBATIM_COVERAGE: Final = 0.8
+"""From this matched share of the upload on, what the detector heard is the matched recording itself.
+Alignment loses up to a window at both ends of a span; with less, a machine could play around a quote."""
+LEAST_SHIFT_SEMITONES: Final = 0.25
+LEAST_TEMPO_CHANGE: Final = 0.01
+"""Smaller changes are within what the alignment is held to: none."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
@@ -45,7 +52,7 @@ class Policy:
     flag_ai: whether a machine-made upload that reuses nothing is flagged.
     """
 
-    version: str = "2"
+    version: str = "3"
     max_false_positive_rate: float = 0.0003
     min_matched_s: float = 3.0
     min_ai_probability: float = 0.9
@@ -87,7 +94,7 @@ class Case:
 
     @cached_property
     def use(self) -> Use:
-        return use_of(self.upload.ai_disclosure, self.ai, policy=self.policy)
+        return use_of(self.upload.ai_disclosure, self.ai, policy=self.policy, matches=self.matches)
 
     @cached_property
     def tracks(self) -> tuple[str, ...]:
@@ -165,9 +172,27 @@ def grounds_of(disclosure: AiDisclosure, ai: AiAssessment, *, policy: Policy) ->
     return tuple(ground for ground, holds in held.items() if holds)
 
 
-def use_of(disclosure: AiDisclosure, ai: AiAssessment, *, policy: Policy) -> Use:
-    """What the upload does with a recording it reuses: the consent that has to be asked for."""
-    return "ai_derivative" if grounds_of(disclosure, ai, policy=policy) else "verbatim_use"
+def verbatim(matches: tuple[Match, ...]) -> bool:
+    """The upload is the matched recordings as they are: none changed, and nearly nothing beside them."""
+    if any(_shifted(match) or _at_another_tempo(match) for match in matches):
+        return False
+    return sum(match.coverage for match in matches) >= VERBATIM_COVERAGE
+
+
+def use_of(
+    disclosure: AiDisclosure, ai: AiAssessment, *, policy: Policy, matches: tuple[Match, ...] = ()
+) -> Use:
+    """What the upload does with a recording it reuses: the consent that has to be asked for.
+
+    The detector alone makes no derivative of a verbatim copy. What it heard is then the rightsholder's own
+    recording: that may sound like a machine, the copy of it is still a copy. This protects both sides: no
+    licensed copy is held because its original sounds odd to a detector that errs once in a hundred, and no
+    consent for AI derivatives lets a plain copy through.
+    """
+    grounds = grounds_of(disclosure, ai, policy=policy)
+    if not grounds or (grounds == ("detector",) and verbatim(matches)):
+        return "verbatim_use"
+    return "ai_derivative"
 
 
 def undecodable(case: Case) -> Judgement | None:
@@ -198,7 +223,7 @@ def licensed(case: Case) -> Judgement | None:
 
 def unlicensed_ai_derivative(case: Case) -> Judgement | None:
     """Machine-made, and it reuses a recording whose rightsholder did not agree to that."""
-    if not case.denied_tracks or case.use != "ai_derivative":
+    if not case.denied_tracks or not case.grounds:
         return None
     terms = ", ".join(_consent_sentences(case, case.denied_tracks[0]))
     return Judgement(
@@ -329,16 +354,21 @@ def _reuse(case: Case, tracks: tuple[str, ...]) -> str:
 
 
 def _changes(match: Match) -> str:
-    """Transposition and tempo in words, where a listener would notice them.
-
-    A quarter of a semitone and one per cent are the accuracy that the alignment is held to.
-    """
+    """Transposition and tempo in words, where a listener would notice them."""
     changes = []
-    if abs(match.shift_semitones) >= 0.25:
+    if _shifted(match):
         changes.append(f"transposed by {match.shift_semitones:+.1f} semitones")
-    if abs(match.tempo_ratio - 1.0) >= 0.01:
+    if _at_another_tempo(match):
         changes.append(f"at {match.tempo_ratio:.2f} times the tempo")
     return f", {' and '.join(changes)}" if changes else ""
+
+
+def _shifted(match: Match) -> bool:
+    return abs(match.shift_semitones) >= LEAST_SHIFT_SEMITONES
+
+
+def _at_another_tempo(match: Match) -> bool:
+    return abs(match.tempo_ratio - 1.0) >= LEAST_TEMPO_CHANGE
 
 
 def _consent_sentences(case: Case, track_id: str) -> list[str]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.events import AiDisclosure, Upload
 from pipeline.evidence import AiAssessment, ConsentFinding, Match, Provenance, Verdict
-from pipeline.policy import RULES, Case, Policy, counted, judge, use_of
+from pipeline.policy import RULES, Case, Policy, counted, judge, use_of, verbatim
 from soundalike.errors import AudioTruncated
 
 AI = AiDisclosure(vocals=True)
@@ -134,6 +134,66 @@ TABLE = {
         "flagged",
         "unlicensed_ai_derivative",
     ),
+    "the detector alone, over a licensed copy": (
+        Case(
+            upload=upload(),
+            ai=HEARD_AI,
+            matches=(a_match(coverage=0.9),),
+            consent=(says("allow", "verbatim_use"),),
+        ),
+        "licensed",
+        "licensed",
+    ),
+    "a licensed copy in two pieces": (
+        Case(
+            upload=upload(),
+            ai=HEARD_AI,
+            matches=(a_match(coverage=0.45), a_match(coverage=0.45)),
+            consent=(says("allow", "verbatim_use"),),
+        ),
+        "licensed",
+        "licensed",
+    ),
+    "the detector alone, over a copy that only AI may use": (
+        Case(
+            upload=upload(),
+            ai=HEARD_AI,
+            matches=(a_match(coverage=0.9),),
+            consent=(says("allow", "ai_derivative"), says("deny", "verbatim_use")),
+        ),
+        "flagged",
+        "unlicensed_ai_derivative",
+    ),
+    "the detector, and a licensed quote in something longer": (
+        Case(
+            upload=upload(),
+            ai=HEARD_AI,
+            matches=(a_match(coverage=0.5),),
+            consent=(says("allow", "verbatim_use"),),
+        ),
+        "flagged",
+        "unlicensed_ai_derivative",
+    ),
+    "the detector, and a licensed recording transposed": (
+        Case(
+            upload=upload(),
+            ai=HEARD_AI,
+            matches=(a_match(coverage=0.9, shift_semitones=1.0),),
+            consent=(says("allow", "verbatim_use"),),
+        ),
+        "flagged",
+        "unlicensed_ai_derivative",
+    ),
+    "disclosed AI, over a licensed copy": (
+        Case(
+            upload=upload(AI),
+            ai=HEARD_AI,
+            matches=(a_match(coverage=0.9),),
+            consent=(says("allow", "verbatim_use"),),
+        ),
+        "flagged",
+        "unlicensed_ai_derivative",
+    ),
     "undisclosed AI, nobody's recording": (Case(upload=upload(), ai=HEARD_AI), "clear", "ai_undisclosed"),
     "the file says what was not disclosed": (Case(upload=upload(), ai=MARKED_AI), "clear", "ai_undisclosed"),
     "a mark makes a clone": (
@@ -252,6 +312,37 @@ def test_changes_too_small_to_hear_are_not_mentioned() -> None:
     assert "tempo" not in judge(case).reason
 
 
+class TestVerbatim:
+    """The detector as the only ground, over a copy of the recording."""
+
+    COPY = Case(upload=upload(), ai=HEARD_AI, matches=(a_match(coverage=0.9),))
+
+    def test_the_record_keeps_what_was_heard(self) -> None:
+        assert self.COPY.grounds == ("detector",)
+        assert self.COPY.use == "verbatim_use"
+        assert self.COPY.ai.probability == HEARD_AI.probability
+
+    def test_an_unlicensed_copy_names_both(self) -> None:
+        reason = judge(self.COPY).reason
+        assert reason.startswith("Machine-made according to the detector (0.99")
+        assert reason.endswith("no rightsholder is on record to allow the use of the recording.")
+
+    @pytest.mark.parametrize(
+        ("changes", "copy"),
+        [
+            ({"coverage": 0.8}, True),
+            ({"coverage": 0.79}, False),
+            ({"coverage": 0.9, "tempo_ratio": 1.02}, False),
+            ({"coverage": 0.9, "tempo_ratio": 0.995, "shift_semitones": -0.2}, True),
+        ],
+    )
+    def test_what_a_copy_is(self, changes: dict[str, float], copy: bool) -> None:
+        assert verbatim((a_match(**changes),)) is copy
+
+    def test_nothing_is_no_copy(self) -> None:
+        assert not verbatim(())
+
+
 class TestCounting:
     def test_a_doubtful_match_does_not_count(self) -> None:
         matches = (a_match(fpr=0.02), a_match("t2", fpr=0.01))
@@ -328,7 +419,7 @@ def test_the_verdict_follows_from_the_case_alone(case: Case) -> None:
 def test_nothing_is_licensed_against_a_denial(case: Case) -> None:
     judgement = judge(case)
     if judgement.verdict is Verdict.LICENSED:
-        use = use_of(case.upload.ai_disclosure, case.ai, policy=case.policy)
+        use = use_of(case.upload.ai_disclosure, case.ai, policy=case.policy, matches=case.matches)
         foreign = {m.track_id for m in case.matches} - case.own_tracks
         said = {
             track: {f.decision for f in case.consent if (f.track_id, f.use) == (track, use)}
