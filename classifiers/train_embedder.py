@@ -34,6 +34,7 @@ from classifiers.augment import (
     warp,
 )
 from classifiers.embedder import WINDOW_FRAMES, EmbedderConfig, EmbedderModel
+from classifiers.precision import fastest_dtype
 from classifiers.spectrogram import FRAME_RATE_HZ
 from classifiers.spectrogram_store import StoredTrack, dequantise, load_store
 
@@ -132,7 +133,8 @@ def tune_score(model: EmbedderModel, batches: list[tuple[Tensor, Tensor]]) -> fl
 
 def embed_batch(model: EmbedderModel, power_db: Tensor) -> Tensor:
     device = model.device
-    with torch.autocast(device.type, dtype=torch.bfloat16):
+    fast = fastest_dtype(device)
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast == torch.bfloat16):
         result: Tensor = model(power_db.to(device))
     return result
 

@@ -40,8 +40,8 @@ def embedder(
 ) -> None:
     """Train the recogniser's network; continue where the last run in `--out` stopped.
 
-    Uses a GPU when there is one, else the CPU in bfloat16. The best weights so far are always in `OUT/best`
-    and can be tried at once:
+    Uses a GPU when there is one, else the CPU, in bfloat16 where it has that. The best weights so far are
+    always in `OUT/best` and can be tried at once:
 
         soundalike train embedder --hours 2
 
