@@ -86,6 +86,15 @@ def test_transposition_and_tempo_are_measured(match, change, semitones: float, t
     assert there_s == pytest.approx(4.0 + middle_s * tempo, abs=0.15)
 
 
+@pytest.mark.parametrize("seconds", [2.0, 5.0])
+@pytest.mark.parametrize("start_s", [3.13, 8.46, 14.77])
+def test_a_short_copy_keeps_its_tempo_and_its_place(match, start_s: float, seconds: float) -> None:
+    best = match(song(3)[int(start_s * RATE_HZ) : int((start_s + seconds) * RATE_HZ)])[0]
+    assert best.track_id == "song-3"
+    assert best.tempo_ratio == pytest.approx(1.0, abs=0.01)
+    assert best.reference_start_s - best.query_start_s == pytest.approx(start_s, abs=0.05)
+
+
 def test_a_medley_gives_disjoint_segments(match) -> None:
     parts = [(1, 2.0), (3, 10.0), (5, 6.0)]
     medley = np.concatenate([song(n)[int(s * RATE_HZ) : int((s + 12) * RATE_HZ)] for n, s in parts])
