@@ -1,8 +1,8 @@
 """What is remembered of a licensed recording, and what is asked of an upload.
 
 A `ReferencePrint` holds embeddings every half second (for searching) and the contour (for
-verifying); a `QueryPrint` holds embeddings every second or more often at three transpositions and the picture
-itself, which never leaves the process.
+verifying); a `QueryPrint` holds embeddings at three transpositions, every two seconds or more often, and
+the picture itself, which never leaves the process.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from classifiers.resample import to_mono
 from classifiers.spectrogram import BANDS_PER_SEMITONE, FRAME_RATE_HZ, log_frequency_db
 
 REFERENCE_HOP_S = 0.5
-SHORTEST_HOP_S, LONGEST_HOP_S = 0.25, 1.0
+SHORTEST_HOP_S = 0.25
+LONGEST_HOP_S = {0: 1.0, -3: 2.0, 3: 2.0}
+"""By transposition in semitones. The network tolerates about two of them either way, so that asking three
+times covers -5 to +5; most uploads that play a track for long are found untransposed."""
 WINDOWS_A_QUERY = 60
 """Short queries are asked more often: ten seconds, four times a second, found 86 % of hard cases, not 83."""
-TRANSPOSITIONS_SEMITONES = (0, -3, 3)
-"""The network tolerates about two semitones either way; asking three times covers -5 to +5."""
 SHORTEST_S = 1.0
 """Shorter recordings are not embedded: less than half a window would be music."""
 SILENCE_DB = -70.0
@@ -100,17 +101,20 @@ class Fingerprinter:
 
     def query_of(self, power_db: Tensor, *, duration_s: float) -> QueryPrint:
         """The query of a picture, float32 [BANDS, frames] in dB at 50 Hz."""
-        hop_s = min(max(duration_s / WINDOWS_A_QUERY, SHORTEST_HOP_S), LONGEST_HOP_S)
-        starts = _window_starts(power_db, hop_s)
-        vectors = [
-            self.embedder.embed(power_db, start_frames=starts, shift_bands=semitones * BANDS_PER_SEMITONE)
-            for semitones in TRANSPOSITIONS_SEMITONES
-        ]
+        vectors, starts_s, transpositions = [], [], []
+        for semitones, longest_s in LONGEST_HOP_S.items():
+            hop_s = min(max(duration_s / WINDOWS_A_QUERY, SHORTEST_HOP_S), longest_s)
+            starts = _window_starts(power_db, hop_s)
+            vectors.append(
+                self.embedder.embed(power_db, start_frames=starts, shift_bands=semitones * BANDS_PER_SEMITONE)
+            )
+            starts_s.append((starts / FRAME_RATE_HZ).astype(np.float32))
+            transpositions.append(np.full(len(starts), semitones, dtype=np.float32))
         return QueryPrint(
             duration_s=duration_s,
             vectors=np.concatenate(vectors),
-            starts_s=np.tile((starts / FRAME_RATE_HZ).astype(np.float32), len(TRANSPOSITIONS_SEMITONES)),
-            transpositions=np.repeat(np.array(TRANSPOSITIONS_SEMITONES, dtype=np.float32), len(starts)),
+            starts_s=np.concatenate(starts_s),
+            transpositions=np.concatenate(transpositions),
             power_db=power_db,
         )
 
