@@ -20,7 +20,7 @@ desk: $(STAMP)  ## Open the review desk on the demo's flags, on this machine onl
 	@$(BIN)/soundalike review demo
 
 test: $(STAMP)  ## Every test, also those against a real Kafka broker
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)  ## Ruff: rules and format
 	@$(BIN)/ruff check .

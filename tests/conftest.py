@@ -58,6 +58,18 @@ def pytest_configure(config: pytest.Config) -> None:
         warnings.filterwarnings("ignore", message, category)
 
 
+BEGUN_FIRST = ("soundalike/test_run_on_kafka", "soundalike/", "index/test_matcher")
+"""The tests that take minutes: at the end of two processes' work, neither should wait long for the other."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def turn(item: pytest.Item) -> int:
+        places = (turn for turn, name in enumerate(BEGUN_FIRST) if f"tests/{name}" in item.path.as_posix())
+        return next(places, len(BEGUN_FIRST))
+
+    items.sort(key=turn)
+
+
 @pytest.fixture(scope="session")
 def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """`host:port` of a broker that the whole session shares. Topics don't make themselves on it."""
