@@ -13,6 +13,8 @@ from index.durable import write_whole
 from soundalike.errors import CatalogDamaged, CatalogError
 
 PART_SUFFIX = ".part"
+OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs"})
+"""As fsspec names them: a file appears there whole or not at all, and folders are only parts of names."""
 PRINTS_FOLDER = "prints"
 
 
@@ -23,6 +25,7 @@ class Place:
         self.uri = uri.rstrip("/")
         with self._named("opened"):
             self._files, self._root = fsspec.core.url_to_fs(self.uri)
+        self._is_object_store = not OBJECT_STORES.isdisjoint(_protocols(self._files))
 
     def has(self, name: str, size_bytes: int) -> bool:
         with self._named(name):
@@ -32,9 +35,13 @@ class Place:
                 return False
 
     def put(self, name: str, source: Path) -> None:
-        """Under a temporary name first: a reader of a folder sees whole files only."""
+        """Readers see whole files only: an object store shows nothing else, and in a folder the file gets
+        its name last."""
         target = f"{self._root}/{name}"
         with self._named(name):
+            if self._is_object_store:  # to make a folder there would make the bucket, and to move is to copy
+                self._files.put_file(str(source), target)
+                return
             self._files.makedirs(target.rpartition("/")[0], exist_ok=True)
             self._files.put_file(str(source), target + PART_SUFFIX)
             self._files.mv(target + PART_SUFFIX, target)
@@ -66,10 +73,15 @@ class Place:
     def _named(self, name: str) -> Iterator[None]:
         try:
             yield
-        except (OSError, ValueError, ImportError) as error:
+        except Exception as error:  # each store's library has exceptions of its own, none with a common base
+            cause = " ".join(str(error).split()) or type(error).__name__
             raise CatalogError(
-                f"the snapshot place {self.uri} failed at {name}: {error}; check the URI and its credentials"
+                f"the snapshot place {self.uri} failed at {name}: {cause}; check the URI and its credentials"
             ) from error
+
+
+def _protocols(files: fsspec.AbstractFileSystem) -> tuple[str, ...]:
+    return (files.protocol,) if isinstance(files.protocol, str) else tuple(files.protocol)
 
 
 def fetch_print(place: Place, folder: Path, name: str, *, checksum: str) -> None:

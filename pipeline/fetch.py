@@ -243,5 +243,7 @@ def _object_pieces(location: Location) -> Iterator[bytes]:
 
     store: Any = fsspec.filesystem(location.scheme)
     with store.open(f"{location.host}{location.path}", "rb", block_size=_READ_BYTES) as file:
+        if getattr(file, "details", {}).get("type") == "directory":  # s3fs would read it as empty
+            raise IsADirectoryError(location.path)
         while piece := file.read(_READ_BYTES):
             yield piece
