@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, select
+from sqlalchemy import Connection, Row, Select, and_, delete, func, or_, select
 
 from index import recordings
 from index.consents import IDS_PER_QUERY
@@ -25,6 +25,9 @@ from soundalike.errors import CatalogError, UnknownTrack
 WATCHDOG = "soundalike"
 """Who quarantines."""
 
+WINDOW = timedelta(hours=1)
+"""In which uploads are counted to see a flood."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
@@ -35,6 +38,15 @@ class Sighting:
     audio_sha256: str
     seen_at: datetime
     accuses: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Flood:
+    """Upload ids around a quarantine, oldest first. accused: flagged for the reference in the window before
+    it, which is what caused it. set_aside: matched with it while it accused nobody."""
+
+    accused: tuple[str, ...]
+    set_aside: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +61,7 @@ class FloodRule:
 
     least: int = 50
     factor: float = 10.0
-    window: timedelta = timedelta(hours=1)
+    window: timedelta = WINDOW
     memory: timedelta = timedelta(days=7)
     rest: timedelta = timedelta(days=7)
 
@@ -115,7 +127,7 @@ class Suppressions:
         check_name(by, what="who releases it")
         with self._database.write(kind="quarantine_released", subject=suppression_id) as writing:
             found = _quarantine(writing.connection, suppression_id)
-            missed = _set_aside_since(writing.connection, found)
+            missed = _seen(writing.connection, found.track_id, accuses=False, after=found.recorded_at)
             return _end(writing, found, reason=reason, by=by), missed
 
     def quarantine(self, track_id: str, *, reason: str) -> Suppression | None:
@@ -138,17 +150,28 @@ class Suppressions:
         with self._database.read() as connection:
             return [_to_suppression(row) for row in connection.execute(query)]
 
-    def of(self, track_ids: Collection[str]) -> tuple[Suppression, ...]:
-        """Those in force on these tracks."""
+    def of(self, track_ids: Collection[str], *, known_at: datetime | None = None) -> tuple[Suppression, ...]:
+        """Those in force on these tracks, now or at the instant `known_at`."""
         if not track_ids:
             return ()
         with self._database.read() as connection:
-            return tuple(_of(connection, sorted(track_ids)))
+            return tuple(_of(connection, sorted(track_ids), known_at=known_at))
 
-    def set_aside_since(self, suppression_id: str) -> tuple[str, ...]:
-        """The uploads whose match was set aside by it, oldest first."""
+    def get(self, suppression_id: str) -> Suppression:
+        """In force or ended. Raises CatalogError if there is none."""
         with self._database.read() as connection:
-            return _set_aside_since(connection, _active(connection, suppression_id))
+            return _known(connection, suppression_id)
+
+    def flood(self, suppression_id: str, *, window: timedelta = WINDOW) -> Flood:
+        """The uploads behind a quarantine and since, also of one that has ended, as far as they are kept."""
+        with self._database.read() as connection:
+            found = _known(connection, suppression_id)
+            began = found.recorded_at
+            return Flood(
+                # Some are under way while the quarantine begins.
+                _seen(connection, found.track_id, accuses=True, after=began - window, until=found.ended_at),
+                _seen(connection, found.track_id, accuses=False, after=began, until=found.ended_at),
+            )
 
     # Sightings
 
@@ -253,15 +276,22 @@ def _end(writing: Writing, found: Suppression, *, reason: str, by: str) -> Suppr
     return _to_suppression(writing.connection.execute(_with_id(found.suppression_id)).one())
 
 
-def _active(connection: Connection, suppression_id: str) -> Suppression:
+def _known(connection: Connection, suppression_id: str) -> Suppression:
     row = connection.execute(_with_id(suppression_id)).one_or_none()
     if row is None:
         raise CatalogError(
             f"there is no suppression {suppression_id!r}; `soundalike catalog suppress list` shows all"
         )
-    if row.ended_at is not None:
-        raise CatalogError(f"{suppression_id} was ended at {row.ended_at:%Y-%m-%d %H:%M} UTC already")
     return _to_suppression(row)
+
+
+def _active(connection: Connection, suppression_id: str) -> Suppression:
+    found = _known(connection, suppression_id)
+    if found.ended_at is not None:
+        raise CatalogError(
+            f"{suppression_id} was ended at {found.ended_at:%Y-%m-%d %H:%M} UTC by {found.ended_by} already"
+        )
+    return found
 
 
 def _quarantine(connection: Connection, suppression_id: str) -> Suppression:
@@ -274,28 +304,33 @@ def _quarantine(connection: Connection, suppression_id: str) -> Suppression:
     return found
 
 
-def _of(connection: Connection, track_ids: Sequence[str]) -> list[Suppression]:
+def _of(
+    connection: Connection, track_ids: Sequence[str], *, known_at: datetime | None = None
+) -> list[Suppression]:
+    ended_at, recorded_at = suppressions.c.ended_at, suppressions.c.recorded_at
+    in_force = (
+        ended_at.is_(None)
+        if known_at is None
+        else and_(recorded_at <= known_at, or_(ended_at.is_(None), ended_at > known_at))
+    )
     found = []
     for start in range(0, len(track_ids), IDS_PER_QUERY):
         query = select(suppressions).where(
-            suppressions.c.track_id.in_(track_ids[start : start + IDS_PER_QUERY]),
-            suppressions.c.ended_at.is_(None),
+            suppressions.c.track_id.in_(track_ids[start : start + IDS_PER_QUERY]), in_force
         )
         found += [_to_suppression(row) for row in connection.execute(query)]
     return found
 
 
-def _set_aside_since(connection: Connection, found: Suppression) -> tuple[str, ...]:
-    query = (
-        select(sightings.c.upload_id)
-        .where(
-            sightings.c.track_id == found.track_id,
-            sightings.c.seen_at >= found.recorded_at,
-            sightings.c.accuses.is_(False),
-        )
-        .order_by(sightings.c.seen_at, sightings.c.upload_id)
+def _seen(
+    connection: Connection, track_id: str, *, accuses: bool, after: datetime, until: datetime | None = None
+) -> tuple[str, ...]:
+    query = select(sightings.c.upload_id).where(
+        sightings.c.track_id == track_id, sightings.c.seen_at >= after, sightings.c.accuses.is_(accuses)
     )
-    return tuple(connection.execute(query).scalars())
+    if until is not None:
+        query = query.where(sightings.c.seen_at <= until)
+    return tuple(connection.execute(query.order_by(sightings.c.seen_at, sightings.c.upload_id)).scalars())
 
 
 def _count(connection: Connection, track_id: str, *, after: datetime, until: datetime) -> int:

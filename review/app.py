@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy import select
 
-from review import api_admin, api_cases, api_media, pages
+from review import api_admin, api_cases, api_media, api_quarantine, pages
 from review.desk import Desk
 from review.outbox import waiting
 from review.tables import cases
@@ -91,7 +91,7 @@ def create_app(desk: Desk) -> FastAPI:
         openapi_url=f"{API}/openapi.json",
     )
     app.state.desk = desk
-    for router in (api_cases.router, api_media.router, api_admin.router):
+    for router in (api_cases.router, api_media.router, api_quarantine.router, api_admin.router):
         app.include_router(router, prefix=API, responses=_PROBLEMS)
     app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC, check_dir=False), name="static")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from review.database import Database
 from review.media_store import MediaStore
 from review.policy import DeskPolicy
-from review.ports import References
+from review.ports import Quarantines, References
 from review.rate_limit import RateLimit
 from review.sessions import Signer
 from review.workers import Worker
@@ -32,12 +32,15 @@ class OidcSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Desk:
-    """public_url: as people type it; https makes the cookie secure. demo_login: shown on the sign-in page."""
+    """public_url: as people type it; https makes the cookie secure. demo_login: shown on the sign-in page.
+    quarantines: None on a desk without a catalog.
+    """
 
     database: Database
     store: MediaStore
     references: References
     signer: Signer
+    quarantines: Quarantines | None = None
     policy: DeskPolicy = field(default_factory=DeskPolicy)
     public_url: str = "http://127.0.0.1"
     oidc: OidcSettings | None = None

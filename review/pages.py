@@ -23,6 +23,7 @@ from review.desk import Desk
 from review.intake import UPLOAD_AUDIO
 from review.media_links import links_of
 from review.quality import measure
+from review.quarantine import count_waiting, waiting
 from review.queue import QueueFilter, Show, count_cases, floods, list_cases
 from review.reasons import REASONS, label_of
 from review.roles import May, Role
@@ -142,13 +143,14 @@ def queue(
         rules = connection.execute(select(cases.c.rule).distinct().order_by(cases.c.rule)).scalars().all()
         rejected = connection.execute(select(func.count()).select_from(rejects)).scalar_one()
         flood = floods(connection, at_least=desk.policy.reference_flood)
+    quarantined = count_waiting(desk) if caller.person.may(May.LEAD) else 0
     kept = {"show": show, "text": text, "rule": rule, "uploader": uploader, "track_id": track_id}
     more = "" if page.next_cursor is None else "/queue?" + urlencode({**kept, "cursor": page.next_cursor})
     fragment = request.headers.get("hx-request") == "true"
     return _render(
         request, "_cases.html" if fragment else "queue.html", caller,
         page=page, total=total, wanted=wanted, tabs=TABS, rules=rules, rejected=rejected, floods=flood,
-        more=more, now=now, reasons=_reasons(desk),
+        more=more, now=now, reasons=_reasons(desk), quarantined=quarantined,
     )  # fmt: skip
 
 
@@ -170,6 +172,15 @@ def quality(request: Request, desk: DeskDep, caller: CallerDep) -> Response:
     with desk.database.read() as connection:
         measured = measure(connection)
     return _render(request, "quality.html", caller, quality=measured)
+
+
+@router.get("/quarantine")
+def quarantine(request: Request, desk: DeskDep, caller: CallerDep) -> Response:
+    caller.person.require(May.LEAD)
+    return _render(
+        request, "quarantine.html", caller, lines=waiting(desk), now=desk.now(),
+        has_catalog=desk.quarantines is not None,
+    )  # fmt: skip
 
 
 @router.get("/audit")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -103,4 +104,35 @@ class References(Protocol):
 
     def find(self, track_id: str) -> Reference | None:
         """None: the catalog does not know it (any more)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """A reference that flooded and accuses nobody until a person has looked. since: when it was set aside.
+
+    accused: uploads that were flagged for it just before; set_aside: uploads whose match was, since.
+    """
+
+    quarantine_id: str
+    track_id: str
+    reason: str
+    since: datetime
+    accused: tuple[str, ...] = ()
+    set_aside: tuple[str, ...] = ()
+
+
+class Quarantines(Protocol):
+    """The catalog's quarantines. All raise DecisionRefused or DeskBusy."""
+
+    def waiting(self) -> list[Quarantine]: ...
+
+    def keep(
+        self, quarantine_id: str, *, reason: str, by: str, start_s: float | None, end_s: float | None
+    ) -> None:
+        """The reference, or the span of it, stays out."""
+        ...
+
+    def release(self, quarantine_id: str, *, reason: str, by: str) -> tuple[str, ...]:
+        """It accuses again; returns the uploads that went by."""
         ...

@@ -83,6 +83,19 @@ class GoldenBody(Body):
     reason_code: Annotated[str, Field(max_length=40)]
 
 
+class ReleaseBody(Body):
+    """reason: one line; it stands in the catalog's history."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class KeepBody(ReleaseBody):
+    """start_s, end_s: the span of the reference that proves nothing; without both, all of it."""
+
+    start_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    end_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+
 class UserBody(Body):
     user_id: Name
     role: Role

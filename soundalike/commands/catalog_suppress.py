@@ -12,6 +12,7 @@ from soundalike.commands.catalog_options import CatalogUrl, Data, open_catalog
 
 if TYPE_CHECKING:
     from index.suppression import Suppression
+    from index.suppressions import Flood
 
 suppress = typer.Typer(
     help="References, or spans of them, that prove nothing: stock loops, silent intros and the like.",
@@ -93,23 +94,48 @@ def list_suppressions(
 
 @quarantine.command("list")
 def list_quarantined(as_json: AsJson = False, data: Data = None, catalog_url: CatalogUrl = None) -> None:
-    """Show the references that wait for a person, and how many uploads went by in the meantime."""
+    """Show the references that wait for a person, why, and how many uploads went by in the meantime."""
     from index.suppression import Kind  # noqa: PLC0415 -- `--help` stays quick
 
     with open_catalog(data, catalog_url) as catalog:
         found = catalog.suppressions.list(kind=Kind.QUARANTINED)
-        waiting = {
-            one.suppression_id: catalog.suppressions.set_aside_since(one.suppression_id) for one in found
-        }
-    if as_json:
-        for one in found:
-            document = _document(one) | {"set_aside": list(waiting[one.suppression_id])}
-            typer.echo(json.dumps(document, ensure_ascii=False))
-        return
+        floods = {one.suppression_id: catalog.suppressions.flood(one.suppression_id) for one in found}
     for one in found:
-        typer.echo(f"{describe(one)}; {len(waiting[one.suppression_id])} uploads set aside since")
-    if not found:
+        flood = floods[one.suppression_id]
+        typer.echo(
+            json.dumps(_flooded(one, flood), ensure_ascii=False)
+            if as_json
+            else f"{describe(one)}; {len(flood.accused)} uploads accused before,"
+            f" {len(flood.set_aside)} set aside since"
+        )
+    if not found and not as_json:
         typer.echo("No reference is quarantined.")
+
+
+@quarantine.command("show")
+def show(
+    suppression_id: SuppressionId, as_json: AsJson = False, data: Data = None, catalog_url: CatalogUrl = None
+) -> None:
+    """Show one quarantine with the uploads that caused it and those that went by since; also an ended one.
+
+    Example:
+
+        soundalike catalog quarantine show quarantined-5f0c6a3b9d21
+    """
+    with open_catalog(data, catalog_url) as catalog:
+        one = catalog.suppressions.get(suppression_id)
+        flood = catalog.suppressions.flood(suppression_id)
+    if as_json:
+        typer.echo(json.dumps(_flooded(one, flood), ensure_ascii=False))
+        return
+    typer.echo(describe(one))
+    for heading, uploads in (
+        ("uploads that were flagged for it within the hour before", flood.accused),
+        ("uploads whose match with it was set aside since", flood.set_aside),
+    ):
+        typer.echo(f"{len(uploads)} {heading}{':' if uploads else ''}")
+        for upload_id in uploads:
+            typer.echo(f"  {upload_id}")
 
 
 @quarantine.command("confirm")
@@ -190,6 +216,10 @@ def _show(found: list[Suppression], *, as_json: bool, nothing: str) -> None:
         typer.echo(json.dumps(_document(one), ensure_ascii=False) if as_json else describe(one))
     if not found and not as_json:
         typer.echo(nothing)
+
+
+def _flooded(one: Suppression, flood: Flood) -> dict[str, object]:
+    return _document(one) | {"accused": list(flood.accused), "set_aside": list(flood.set_aside)}
 
 
 def _document(one: Suppression) -> dict[str, object]:

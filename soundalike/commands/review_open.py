@@ -106,6 +106,7 @@ def put_together(
     from review.sign_pictures import paint_next  # noqa: PLC0415
     from review.workers import IDLE_S, Worker  # noqa: PLC0415
     from soundalike.commands.review_wiring import (  # noqa: PLC0415
+        CatalogQuarantines,
         CatalogReferences,
         DetectorPainter,
         LogDecisionSink,
@@ -155,6 +156,7 @@ def put_together(
     try:
         yield Desk(
             database=tables, store=store, references=known, signer=Signer(load_key(folder / "signing.key")),
+            quarantines=None if catalog is None else CatalogQuarantines(catalog),
             policy=policy, public_url=public_url, oidc=oidc, demo_login=demo_login,
             workers=tuple(
                 Worker(name, step, tables, utc_now, idle_s=pauses_s.get(name, IDLE_S))

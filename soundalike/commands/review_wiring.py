@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from review.ports import Reference, SignPicture, Sound
-from soundalike.errors import SettingsError
+from review.ports import Quarantine, Reference, SignPicture, Sound
+from soundalike.errors import (
+    CatalogBusy,
+    CatalogError,
+    CatalogUnavailable,
+    DecisionRefused,
+    DeskBusy,
+    SettingsError,
+)
 
 if TYPE_CHECKING:
     from index.catalog import Catalog
@@ -151,6 +159,53 @@ class CatalogReferences:
             return None if uri is None else Reference(track_id, track_id, uri=uri, withdrawn=True)
         holders = tuple(right.rightsholder for right in self.catalog.rights_of(track_id))
         return Reference(track_id, track.title, artists=track.artists, uri=uri, rightsholders=holders)
+
+
+@dataclass(frozen=True)
+class CatalogQuarantines:
+    """`review.ports.Quarantines`: the catalog's own, with its errors in the desk's words."""
+
+    catalog: Catalog
+
+    def waiting(self) -> list[Quarantine]:
+        from index.suppression import Kind  # noqa: PLC0415
+
+        store = self.catalog.suppressions
+        with _in_the_desks_words():
+            return [
+                Quarantine(
+                    one.suppression_id,
+                    one.track_id,
+                    one.reason,
+                    one.recorded_at,
+                    flood.accused,
+                    flood.set_aside,
+                )
+                for one in store.list(kind=Kind.QUARANTINED)
+                for flood in [store.flood(one.suppression_id)]
+            ]
+
+    def keep(
+        self, quarantine_id: str, *, reason: str, by: str, start_s: float | None, end_s: float | None
+    ) -> None:
+        with _in_the_desks_words():
+            self.catalog.suppressions.confirm(
+                quarantine_id, reason=reason, by=by, start_s=start_s, end_s=end_s
+            )
+
+    def release(self, quarantine_id: str, *, reason: str, by: str) -> tuple[str, ...]:
+        with _in_the_desks_words():
+            return self.catalog.suppressions.release(quarantine_id, reason=reason, by=by)[1]
+
+
+@contextmanager
+def _in_the_desks_words() -> Iterator[None]:
+    try:
+        yield
+    except (CatalogBusy, CatalogUnavailable) as error:
+        raise DeskBusy(str(error)) from error
+    except CatalogError as error:
+        raise DecisionRefused(str(error)) from error
 
 
 def _audio_files(folder: Path) -> Iterable[Path]:

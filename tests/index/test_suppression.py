@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from index.catalog import Catalog
 from index.suppression import SHORTEST_PIECE_S, Kind, Suppression, cut
-from index.suppressions import FloodRule, Sighting
+from index.suppressions import Flood, FloodRule, Sighting
 from soundalike.errors import CatalogError, UnknownTrack
 
 MODEL = "a" * 64
@@ -123,7 +123,7 @@ def test_a_suppression_is_a_generation_and_its_end_is_history(catalog: Catalog, 
     assert ended == replace(made, ended_reason="a mistake", ended_by="bo", ended_at=clock.now)
     assert catalog.suppressions.list() == []
     assert catalog.suppressions.list(ended=True) == [ended]
-    with pytest.raises(CatalogError, match="was ended at 2026-06-02 12:00 UTC already"):
+    with pytest.raises(CatalogError, match=r"was ended at 2026-06-02 12:00 UTC by .* already"):
         catalog.suppressions.end(made.suppression_id, reason="again", by="bo")
 
 
@@ -192,7 +192,7 @@ def test_a_person_releases_a_quarantine_and_learns_what_went_by(catalog: Catalog
     store.note(seen(1, ago=timedelta(minutes=1), accuses=False))  # before it began
     store.note(seen(2, 3, ago=-timedelta(minutes=1), accuses=False))
     clock.now += timedelta(hours=1)
-    assert store.set_aside_since(made.suppression_id) == ("up-2", "up-3")
+    assert store.flood(made.suppression_id) == Flood(accused=(), set_aside=("up-2", "up-3"))
     ended, missed = store.release(made.suppression_id, reason="a hit", by="ida")
     assert missed == ("up-2", "up-3")
     assert ended.ended_by == "ida"
@@ -203,6 +203,22 @@ def test_a_person_releases_a_quarantine_and_learns_what_went_by(catalog: Catalog
     week_later = clock.now + timedelta(days=8)
     store.note(seen(*range(20, 30), ago=NOW - week_later + timedelta(minutes=5)))
     assert "alp" in store.flooding(["alp"], rule=RULE, now=week_later)
+
+
+def test_the_uploads_behind_a_quarantine_are_told_also_after_its_end(catalog: Catalog, clock: Clock) -> None:
+    store = catalog.suppressions
+    store.note(seen(1, ago=timedelta(minutes=90)))  # too early to have caused it
+    store.note([*seen(2, ago=timedelta(minutes=30)), *seen(3, ago=timedelta(minutes=5))])
+    made = store.quarantine("alp", reason="floods")
+    assert made is not None
+    store.note([*seen(4, ago=-timedelta(minutes=1)), *seen(5, ago=-timedelta(minutes=2), accuses=False)])
+    clock.now += timedelta(hours=1)
+    store.release(made.suppression_id, reason="a hit", by="ida")
+    store.note(seen(6, ago=-timedelta(minutes=90)))
+    assert store.get(made.suppression_id).ended_by == "ida"
+    assert store.flood(made.suppression_id) == Flood(("up-2", "up-3", "up-4"), ("up-5",))
+    with pytest.raises(CatalogError, match="there is no suppression 'x'"):
+        store.flood("x")
 
 
 def test_a_person_confirms_a_quarantine_for_the_span_that_floods(catalog: Catalog) -> None:

@@ -43,7 +43,7 @@ from review.media import prepare_next
 from review.media_store import MediaStore
 from review.outbox import publish_due
 from review.policy import DeskPolicy
-from review.ports import Reference
+from review.ports import Quarantines, Reference
 from review.rate_limit import RateLimit
 from review.roles import Role
 from review.sessions import Signer
@@ -376,6 +376,7 @@ def running(
     music: Path,
     *,
     oidc: Callable[[str], OidcSettings] | None = None,
+    quarantines: Quarantines | None = None,
     **policy: Any,
 ) -> Iterator[Live]:
     """Serve a desk on a free loopback port, with all workers, until the end of the `with`.
@@ -411,6 +412,7 @@ def running(
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         desk = Desk(
             database=database, store=store, references=references, signer=Signer(b"k" * 32), policy=chosen,
+            quarantines=quarantines,
             public_url=url, workers=tuple(Worker(name, step, database, now) for name, step in steps.items()),
             login_limit=RateLimit(attempts=1000, window_s=60.0),
         host_limit=RateLimit(attempts=1000, window_s=60.0),
@@ -455,7 +457,7 @@ def live_with_oidc(tmp_path: Path, people_database: Path, music: Path, assets: N
 
 @pytest.fixture
 def live_with(tmp_path: Path, people_database: Path, music: Path, assets: None) -> Callable[..., Any]:
-    """`with live_with(lease_s=3) as live:` for other rules."""
+    """`with live_with(lease_s=3) as live:` for other rules; `quarantines=…` for a catalog that has some."""
 
     def start(**policy: Any) -> Any:
         return running(tmp_path, people_database, music, **policy)

@@ -12,6 +12,8 @@ import time
 import wave
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from sqlalchemy import select
 
+from review.ports import Quarantine
 from review.tables import case_audio
 
 SHOTS = Path(__file__).parents[2] / "runs" / "screenshots"
@@ -383,6 +386,61 @@ def test_axe_finds_nothing(live: Any, reviewer: Any, request: Any, size: Any, da
         for path in ("audit", "users"):
             page.goto(f"{live.url}/{path}")
             check(page, path)
+
+
+@dataclass
+class TwoQuarantines:
+    """Of `song`, twice; `up-9` went by."""
+
+    done: list[tuple[str, ...]] = field(default_factory=list)
+    ids: tuple[str, ...] = ("q-1", "q-2")
+
+    def waiting(self) -> list[Quarantine]:
+        since = datetime.now(UTC) - timedelta(hours=2)
+        ended = {one[1] for one in self.done}
+        return [
+            Quarantine(one, "song", "50 recordings within 60 minutes", since, ("up-0",), ("up-9",))
+            for one in self.ids
+            if one not in ended
+        ]
+
+    def keep(self, quarantine_id: str, *, reason: str, by: str, start_s: Any, end_s: Any) -> None:
+        self.done.append(("keep", quarantine_id, reason, by, str(start_s), str(end_s)))
+
+    def release(self, quarantine_id: str, *, reason: str, by: str) -> tuple[str, ...]:
+        self.done.append(("release", quarantine_id, reason, by))
+        return ("up-9",)
+
+
+def test_a_lead_decides_about_quarantined_references(live_with: Any, reviewer: Any) -> None:
+    quarantines = TwoQuarantines()
+    with live_with(quarantines=quarantines) as live:
+        seed(live, "up-0")
+        live.wait_for(lambda: _media_ready(live))
+        with reviewer(live, "lea", axe=True) as page:
+            page.get_by_role("link", name="Look").click()
+            expect(page.get_by_role("heading", name="Quarantine")).to_be_visible()
+            assert axe_violations(page) == []
+            shot(page, "quarantine")
+            first = page.locator("section[data-quarantine=q-1]")
+            first.get_by_role("button", name="Keep that span out").click()
+            assert quarantines.done == []  # the browser asks for a reason first
+            first.get_by_label("Reason").fill("silent intro")
+            expect(first.get_by_label("From second")).to_have_value("8.0")  # what the one case matched
+            first.get_by_label("to second").fill("12.5")
+            first.get_by_role("button", name="Keep that span out").click()
+            expect(first.get_by_text("Kept out.")).to_be_visible()
+            second = page.locator("section[data-quarantine=q-2]")
+            second.get_by_label("Reason").fill("a hit")
+            second.get_by_role("button", name="Release").click()
+            expect(second.get_by_label("Uploads to publish again")).to_have_value("up-9")
+            assert axe_violations(page) == []
+            page.reload()
+            expect(page.get_by_text("No reference is quarantined.")).to_be_visible()
+    assert quarantines.done == [
+        ("keep", "q-1", "silent intro", "lea", "8.0", "12.5"),
+        ("release", "q-2", "a hit", "lea"),
+    ]
 
 
 def test_people_are_added_and_disabled_on_their_page(live: Any, reviewer: Any) -> None:
