@@ -130,6 +130,19 @@ class Catalog:
         """The number of changes since the catalog was made."""
         return self._database.generation()
 
+    def recorded_at(self, generation: int) -> datetime:
+        """When the change was made that a generation begins with. Raises CatalogError if there was none."""
+        newest = self.generation()
+        if not 1 <= generation <= newest:
+            empty = "0 is the catalog before its first change: it holds nothing"
+            raise CatalogError(
+                f"the catalog was never at generation {generation}"
+                f" ({empty if generation == 0 else f'it is at {newest}'});"
+                " evidence records name theirs as index.generation"
+            )
+        with self._database.read() as connection:
+            return changelog.recorded_at(connection, generation)
+
     # Recordings
 
     def add(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection, and_, func, or_, select
 
@@ -61,6 +62,13 @@ def delta(connection: Connection, *, since: int, model_sha256: str) -> Delta:
         live=tuple(Entry(*row) for row in began),
         gone=frozenset(ended.scalars()),
     )
+
+
+def recorded_at(connection: Connection, generation: int) -> datetime:
+    """When the change was made that a generation, which there must be, begins with."""
+    query = select(changes.c.recorded_at).where(changes.c.generation == generation)
+    at: datetime = connection.execute(query).scalar_one()
+    return at
 
 
 def anchor(connection: Connection, generation: int) -> str:

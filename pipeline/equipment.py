@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from classifiers.ai.detector import load_detector
 from classifiers.fingerprint import Fingerprinter, load_fingerprinter
 from index.catalog import Catalog
 from index.matcher import Matcher
+from index.past import RecordAt, serving_at
 from index.serving import Serving, ServingCatalog
-from pipeline.analyse import Equipment, hear
+from pipeline.analyse import Equipment, Rights, Snapshot, hear
 from pipeline.decode import DecodeLimits
 from pipeline.fetch import FetchPolicy
 from pipeline.logs import get_logger
@@ -30,6 +32,14 @@ OpenEquipment = Callable[[], Equipment]
 """Picklable; the same callable (by `==`) is answered with the same equipment."""
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Judge with what could be recognised in a generation, and with what was on record at an instant."""
+
+    generation: int
+    at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EquipmentPlan:
     """Everything that decides how uploads are judged. Call it to open the equipment.
@@ -38,6 +48,7 @@ class EquipmentPlan:
     snapshot: URI that prints which are not in `data_dir` are fetched from.
     embedder: folder or hub id of another model; None: the shipped weights.
     detector: folder of another second ear's weights; None: the shipped ones.
+    past: judge again as it was then; None: by the catalog of now, as it changes.
     """
 
     data_dir: Path
@@ -49,18 +60,19 @@ class EquipmentPlan:
     limits: DecodeLimits = field(default_factory=DecodeLimits)
     policy: Policy = field(default_factory=Policy)
     fetch_attempts: int = 4
+    past: Past | None = None
 
     def __call__(self) -> Equipment:
         """Raises CatalogError or ModelError: what is missing, and what to do."""
         ear = load_fingerprinter(self.embedder)
         catalog = Catalog.open(self.data_dir, url=self.catalog_url, snapshot=self.snapshot)
-        serving = _serve(catalog, ear)
+        snapshot, rights = _of_now(catalog, ear) if self.past is None else _as_it_was(catalog, ear, self.past)
         return Equipment(
             hear=partial(hear, fetch_policy=self.fetch, limits=self.limits),
             ear=ear,
             second_ear=load_detector(self.detector),
-            snapshot=serving.current,
-            rights=catalog,
+            snapshot=snapshot,
+            rights=rights,
             policy=self.policy,
             fetch_attempts=self.fetch_attempts,
         )
@@ -76,6 +88,16 @@ def equipment_of(plan: OpenEquipment) -> Equipment:
         if plan not in _opened:
             _opened[plan] = plan()
         return _opened[plan]
+
+
+def _of_now(catalog: Catalog, ear: Fingerprinter) -> tuple[Callable[[], Snapshot], Rights]:
+    return _serve(catalog, ear).current, catalog
+
+
+def _as_it_was(catalog: Catalog, ear: Fingerprinter, past: Past) -> tuple[Callable[[], Snapshot], Rights]:
+    """Raises CatalogError if there was no such generation, CatalogDamaged if it can't be searched again."""
+    then = serving_at(catalog, past.generation, build=Matcher, model_sha256=ear.sha256)
+    return lambda: then, RecordAt(catalog, past.at)
 
 
 def _serve(catalog: Catalog, ear: Fingerprinter) -> ServingCatalog[Matcher]:

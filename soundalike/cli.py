@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated, cast
 
+import structlog
 import typer
 
 import soundalike
@@ -22,6 +23,7 @@ from soundalike.commands import (
     explain,
     flags,
     publish,
+    replay,
     review,
     rights,
     run,
@@ -46,6 +48,7 @@ app = typer.Typer(
 )
 app.command("demo", rich_help_panel="On this machine")(demo.demo)
 app.command("check", rich_help_panel="On this machine")(check.check)
+app.command("replay", rich_help_panel="On this machine")(replay.replay)
 app.command("explain", rich_help_panel="On this machine")(explain.explain)
 app.add_typer(catalog.app, name="catalog", rich_help_panel="On this machine")
 app.command("run", rich_help_panel="As a service")(run.run)
@@ -103,7 +106,13 @@ def run_cli(arguments: Sequence[str]) -> int:
 def main() -> None:
     """Entry point of the `soundalike` script."""
     logging.getLogger().addFilter(_is_of_use)
+    log_to_stderr()
     sys.exit(run_cli(sys.argv[1:]))
+
+
+def log_to_stderr() -> None:
+    """Standard output belongs to answers: structlog would write there until a command configures the logs."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 
 def _is_of_use(record: logging.LogRecord) -> bool:

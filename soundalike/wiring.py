@@ -8,8 +8,10 @@ from soundalike.errors import SettingsError
 from soundalike.settings import Settings
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from pipeline.decode import DecodeLimits
-    from pipeline.equipment import EquipmentPlan
+    from pipeline.equipment import EquipmentPlan, Past
     from pipeline.fetch import FetchPolicy
     from pipeline.log import Log
 
@@ -17,7 +19,9 @@ LOCAL_FILES = "file:///"
 """Everything that this user may read: for commands that judge files named on their own command line."""
 
 
-def equipment_plan(settings: Settings, *, prefixes: tuple[str, ...] | None = None) -> EquipmentPlan:
+def equipment_plan(
+    settings: Settings, *, prefixes: tuple[str, ...] | None = None, past: Past | None = None
+) -> EquipmentPlan:
     """How uploads are judged under these settings; `prefixes` instead of `settings.allow_uri`."""
     from pipeline.equipment import EquipmentPlan  # noqa: PLC0415 -- torch and Beam only where they are used
     from pipeline.policy import Policy  # noqa: PLC0415
@@ -37,7 +41,30 @@ def equipment_plan(settings: Settings, *, prefixes: tuple[str, ...] | None = Non
             flag_ai=settings.flag_ai,
         ),
         fetch_attempts=settings.fetch_attempts,
+        past=past,
     )
+
+
+def past_of(settings: Settings, *, generation: int, at: datetime | None = None, clamp: bool = False) -> Past:
+    """A past generation of the catalog, as of `at`, by default of the instant that it began.
+
+    clamp: for an `at` by another machine's clock: a little too early means that instant.
+    Raises CatalogError if there was no such generation, SettingsError if it had not begun at `at`.
+    """
+    from index.catalog import Catalog  # noqa: PLC0415
+    from pipeline.equipment import Past  # noqa: PLC0415
+
+    url = None if settings.catalog_url is None else settings.catalog_url.get_secret_value()
+    with Catalog.open(settings.data, url=url) as catalog:
+        began = catalog.recorded_at(generation)
+    if at is not None and clamp:
+        at = max(at, began)
+    if at is not None and at < began:
+        raise SettingsError(
+            f"generation {generation} of the catalog began at {began.isoformat()}, after"
+            f" {at.isoformat()}; name a later instant or an earlier generation"
+        )
+    return Past(generation, at or began)
 
 
 def fetch_policy(settings: Settings, *, prefixes: tuple[str, ...] | None = None) -> FetchPolicy:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from soundalike import options
+from soundalike.errors import SettingsError
 
 if TYPE_CHECKING:
     from pipeline.analyse import Equipment
@@ -28,6 +29,24 @@ def check(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one evidence record per file, as JSON Lines.")
     ] = False,
+    generation: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Judge with the tracks of a past generation of the catalog, and with the terms and"
+            " suppressions that stood when it began.  [default: the newest]",
+            rich_help_panel=options.JUDGING,
+        ),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="With --generation: by the terms and suppressions of this instant, as"
+            " 2026-03-31T12:00+00:00.",
+            rich_help_panel=options.JUDGING,
+        ),
+    ] = None,
     data: options.Data = None,
     catalog_url: options.CatalogUrl = None,
     embedder: options.Embedder = None,
@@ -55,14 +74,18 @@ def check(
         soundalike check --json uploads/*.flac > evidence.jsonl
 
         soundalike check --ai-vocals --uploader studio-7 cover.wav
+
+        soundalike check --generation 41 song.mp3
     """
     from pipeline.equipment import equipment_of  # noqa: PLC0415 -- `--help` stays quick
     from pipeline.events import AiDisclosure  # noqa: PLC0415
     from soundalike.publishing import id_of, upload_of  # noqa: PLC0415
     from soundalike.render import show_evidence  # noqa: PLC0415
     from soundalike.settings import load_settings  # noqa: PLC0415
-    from soundalike.wiring import LOCAL_FILES, equipment_plan  # noqa: PLC0415
+    from soundalike.wiring import LOCAL_FILES, equipment_plan, past_of  # noqa: PLC0415
 
+    if at is not None and generation is None:
+        raise SettingsError("--at belongs to --generation: name the past generation that is to judge")
     settings = load_settings(
         data=data,
         catalog_url=catalog_url,
@@ -83,10 +106,11 @@ def check(
         ),
     }
     uploads: list[Upload] = [upload_of(str(file), upload_id=id_of(file.name), **statement) for file in files]
-    equipment = equipment_of(equipment_plan(settings, prefixes=(LOCAL_FILES,)))
+    past = None if generation is None else past_of(settings, generation=generation, at=_instant(at))
+    equipment = equipment_of(equipment_plan(settings, prefixes=(LOCAL_FILES,), past=past))
     verdicts = set()
     for upload in uploads:
-        evidence = _judge(upload, equipment)
+        evidence = judge(upload, equipment, at=datetime.now(UTC) if past is None else past.at)
         verdicts.add(evidence.verdict.value)
         if as_json:
             typer.echo(evidence.model_dump_json())
@@ -97,13 +121,20 @@ def check(
     raise typer.Exit(EXIT_FLAGGED if "flagged" in verdicts else 0)
 
 
-def _judge(upload: Upload, equipment: Equipment) -> Evidence:
+def _instant(at: str | None) -> datetime | None:
+    from soundalike.commands.catalog_terms import parse_instant  # noqa: PLC0415
+
+    return None if at is None else parse_instant(at, option="--at")
+
+
+def judge(upload: Upload, equipment: Equipment, *, at: datetime) -> Evidence:
+    """One file; what can't be judged, for whatever reason, is `undecodable`."""
     from pipeline.analyse import analyse, conclude_undecodable  # noqa: PLC0415
     from pipeline.evidence import AudioFacts  # noqa: PLC0415
     from soundalike.errors import AudioError, DecoderUnavailable, FetchFailed  # noqa: PLC0415
 
     try:
-        return analyse(upload, equipment=equipment, at=datetime.now(UTC)).evidence
+        return analyse(upload, equipment=equipment, at=at).evidence
     except (FetchFailed, DecoderUnavailable) as error:
         # A stream tries again later; here the answer is now, and the other files are still to be judged.
         facts = AudioFacts(uri=upload.uri)

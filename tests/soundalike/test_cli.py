@@ -14,7 +14,10 @@ import soundalike as package
 from soundalike.cli import run_cli
 from soundalike.settings import Settings
 
-COMMANDS = ("demo", "check", "catalog", "run", "publish", "flags", "dead-letters list", "dead-letters replay")
+COMMANDS = (
+    "demo", "check", "replay", "catalog", "run", "publish", "flags", "dead-letters list",
+    "dead-letters replay",
+)  # fmt: skip
 HEAVY = ("torch", "apache_beam", "faiss", "kafka", "transformers", "librosa", "av", "scipy", "numpy")
 
 
@@ -136,6 +139,18 @@ def test_beams_remark_about_bigquery_is_not_shown() -> None:
     )
 
     assert done.stderr == "WARNING:root:a fire\n"
+
+
+def test_logs_do_not_mix_with_answers() -> None:
+    code = "import sys; sys.argv = ['soundalike', 'version']\nfrom soundalike.cli import main\ntry: main()\n"
+    code += "finally: import structlog; structlog.get_logger('x').warning('a fire')"
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert done.stdout == f"soundalike {package.__version__}\n"
+    assert "a fire" in done.stderr
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
