@@ -7,6 +7,7 @@ skipped before it is decoded, so an interrupted run is taken up again by repeati
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -166,9 +167,9 @@ def _collect(paths: Iterable[Path]) -> tuple[list[Path], list[Failure]]:
     failures = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)
-            found = [file for file in inside if file.is_file()]
-            if not found:
+            found, unreadable = _inside(path)
+            failures += unreadable
+            if not found and not unreadable:
                 failures.append(Failure(str(path), AudioNotFound.reason, "the folder holds no audio file"))
         elif path.exists():
             found = [path]
@@ -178,6 +179,27 @@ def _collect(paths: Iterable[Path]) -> tuple[list[Path], list[Failure]]:
         for file in found:
             files.setdefault(file.resolve(), file)
     return list(files.values()), failures
+
+
+def _inside(folder: Path) -> tuple[list[Path], list[Failure]]:
+    """The files below a folder that are named like audio, in the order of names; and what can't be read."""
+    failures = []
+
+    def unreadable(error: OSError) -> None:
+        failures.append(
+            Failure(str(error.filename), AudioNotFound.reason, f"can't be read: {error.strerror}")
+        )
+
+    named = sorted(
+        Path(place, name)
+        for place, _, names in os.walk(folder, onerror=unreadable)
+        for name in names
+        if Path(name).suffix.lower() in AUDIO_SUFFIXES
+    )
+    found = [file for file in named if file.is_file()]
+    for file in set(named).difference(found):  # a link to nowhere, a pipe
+        failures.append(Failure(str(file), AudioNotFound.reason, "is no file, or a link to one that is gone"))
+    return found, sorted(failures, key=lambda failed: failed.what)
 
 
 def _file_of(row: Row, files: Sequence[Path]) -> Path:

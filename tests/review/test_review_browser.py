@@ -422,7 +422,7 @@ def test_a_lead_decides_about_quarantined_references(live_with: Any, reviewer: A
             expect(page.get_by_role("heading", name="Quarantine")).to_be_visible()
             assert axe_violations(page) == []
             shot(page, "quarantine")
-            first = page.locator("section[data-quarantine=q-1]")
+            first = page.locator("article[data-quarantine=q-1]")
             first.get_by_role("button", name="Keep that span out").click()
             assert quarantines.done == []  # the browser asks for a reason first
             first.get_by_label("Reason").fill("silent intro")
@@ -430,7 +430,7 @@ def test_a_lead_decides_about_quarantined_references(live_with: Any, reviewer: A
             first.get_by_label("to second").fill("12.5")
             first.get_by_role("button", name="Keep that span out").click()
             expect(first.get_by_text("Kept out.")).to_be_visible()
-            second = page.locator("section[data-quarantine=q-2]")
+            second = page.locator("article[data-quarantine=q-2]")
             second.get_by_label("Reason").fill("a hit")
             second.get_by_role("button", name="Release").click()
             expect(second.get_by_label("Uploads to publish again")).to_have_value("up-9")

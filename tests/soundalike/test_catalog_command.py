@@ -115,6 +115,19 @@ def test_a_folder_is_loaded_and_listed(run: Any, ear: Ear, music: Path) -> None:
     assert "2 tracks, generation 2" in shown
 
 
+def test_what_is_named_like_audio_and_is_no_file_is_listed(run: Any, ear: Ear, music: Path) -> None:
+    (music / "gone.wav").symlink_to(music / "nowhere.wav")
+    os.mkfifo(music / "album" / "pipe.ogg")  # opening it would wait for ever
+    (music / "folder.mp3").mkdir()
+    ran = run("add", music)
+    assert ran.exit_code == 2
+    assert "2 added, 2 failed" in ran.stdout
+    assert ran.stderr.split("could not be added:\n")[1].splitlines() == [
+        f"  {music / 'album' / 'pipe.ogg'}: not_found: is no file, or a link to one that is gone",
+        f"  {music / 'gone.wav'}: not_found: is no file, or a link to one that is gone",
+    ]
+
+
 def test_a_second_run_skips_what_is_there_without_hearing_it(run: Any, ear: Ear, music: Path) -> None:
     run("add", music)
     ear.heard.clear()
