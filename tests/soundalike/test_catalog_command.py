@@ -444,7 +444,7 @@ def test_real_recordings_through_the_real_decoder_and_network(tmp_path: Path) ->
         if line.startswith("added"):
             break
     started.send_signal(signal.SIGINT)
-    _, errors = started.communicate(timeout=60)
+    _, errors = started.communicate(timeout=200)  # a loaded machine is slow
     assert started.returncode in (130, 2), errors  # 2: it had finished before the signal came
     ran = subprocess.run(
         add, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
