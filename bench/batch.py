@@ -31,7 +31,7 @@ from soundalike.errors import CatalogError
 
 FORMATS = ("wav", "flac", "ogg", "mp3")
 LENGTH_S = 5.0
-POLL_S = 0.05
+POLL_S = 0.5
 SUMMARY = re.compile(r"(\d+) (added|skipped|failed)")
 
 

@@ -1,7 +1,7 @@
-"""How the memory grows: size, building, start, search and recall of shards of up to 10 million vectors.
+"""How the memory grows: size, building, start, search and recall of shards of up to 50,000 tracks.
 
     python -m bench.scale_prints --corpora runs/corpora --out runs/scale/prints     # once: the real vectors
-    python -m bench.scale --prints runs/scale/prints --work runs/scale --vectors 1000000,10000000
+    python -m bench.scale --prints runs/scale/prints --work runs/scale --vectors 1000000,18000000
 
 Real recordings come first; `bench.scale_fill` makes the others from them. All is written and read by the
 code that serves: `index.shards.write_shard`, `index.shards.open_shard`, `index.vectors.nearest`. What
@@ -29,16 +29,19 @@ from rich.console import Console
 
 from bench.scale_fill import fill, tracks
 from bench.scale_prints import load_real
+from bench.scale_projection import project
 from classifiers.fingerprint import ReferencePrint
 from index.changelog import Entry
 from index.manifest import Manifest, from_json, to_json
 from index.shards import INDEX_FILE, ShardRef, open_shard, write_shard
-from index.vectors import in_bytes, load, plan
+from index.vectors import load, nearest, plan
 
 K = 20
-RECALL_QUERIES = 100
-PROBES = (16, 32, 64, 96, 128, 192, 256)
-SEARCHES = 40
+RECALL_QUERIES = 200
+PROBES = (16, 32, 64, 96, 128, 192, 256, 384)
+SEARCHES = 20
+QUESTIONS = 360
+"""Of one upload of three minutes."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,7 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--prints", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("scale.json"))
-    parser.add_argument("--vectors", default="1000000,2500000,5000000,10000000")
+    parser.add_argument("--vectors", default="1000000,2500000,5000000,10000000,18000000")
+    parser.add_argument("--dimension", type=int, help="project the vectors to so many; default: as they are")
     parser.add_argument("--start", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     faiss.omp_set_num_threads(1)
@@ -55,8 +59,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     console = Console(stderr=True)
     prints, queries = load_real(options.prints)
+    if options.dimension is not None:
+        prints, queries = project(prints, queries, dimension=options.dimension)
     sizes = sorted(int(part) for part in options.vectors.split(","))
-    filled, wall_s, cpu_s = _timed(lambda: fill(prints, vectors=sizes[-1], to=options.work / "fill.npy"))
+    stored = options.work / f"fill-{prints[0].vectors.shape[1]}.npy"
+    filled, wall_s, cpu_s = _timed(lambda: fill(prints, vectors=sizes[-1], to=stored))
     console.print(f"{len(filled):,} vectors made in {wall_s:.0f} s ({cpu_s:.0f} s CPU)")
     everything = np.concatenate(queries)
     asked = everything[np.linspace(0, len(everything) - 1, RECALL_QUERIES).astype(int)]
@@ -64,6 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
     rows = []
     for vectors in sizes:
         folder = options.work / f"shards-{vectors}"
+        shutil.rmtree(folder, ignore_errors=True)  # of a run that was stopped
         row = _measure(folder, vectors, prints, filled, queries, console=console)
         row["recall"] = _recall(folder, row, asked, best[vectors])
         console.print(row)
@@ -89,6 +97,8 @@ def _measure(
     ref, build_s, build_cpu_s = _timed(lambda: write_shard(folder, "scale", named()))
     row: dict[str, Any] = {
         "vectors": ref.windows,
+        "dimension": int(filled.shape[1]),
+        "questions": len(queries[0]),
         "tracks": ref.tracks,
         "real_vectors": sum(len(heard.vectors) for heard in prints),
         "lists": plan(ref.windows).lists,
@@ -115,7 +125,7 @@ def _measure(
 
 
 def _exact(
-    asked: NDArray[np.float32], filled: NDArray[np.int8], sizes: list[int], *, at_once: int = 20_000
+    asked: NDArray[np.float32], filled: NDArray[np.int8], sizes: list[int], *, at_once: int = 50_000
 ) -> dict[int, NDArray[np.int64]]:
     """The K nearest rows of each query among the first n vectors, for each n of `sizes`."""
     best = np.zeros((len(asked), 0), np.float32)
@@ -123,10 +133,10 @@ def _exact(
     found = {}
     edges = sorted({*range(0, sizes[-1], at_once), *sizes})
     for first, last in pairwise(edges):
-        cosines = asked @ filled[first:last].T.astype(np.float32)
-        rows = np.concatenate([rows, np.broadcast_to(np.arange(first, last), cosines.shape)], 1)
-        best = np.concatenate([best, cosines], 1)
-        kept = np.argpartition(-best, K - 1, axis=1)[:, :K]
+        block = filled[first:last].astype(np.float32)
+        cosines, near = faiss.knn(asked, block, min(K, len(block)), metric=faiss.METRIC_INNER_PRODUCT)
+        best, rows = np.concatenate([best, cosines], 1), np.concatenate([rows, near + first], 1)
+        kept = np.argsort(-best, axis=1, kind="stable")[:, :K]
         best, rows = np.take_along_axis(best, kept, 1), np.take_along_axis(rows, kept, 1)
         if last in sizes:
             found[last] = rows
@@ -142,12 +152,10 @@ def _recall(
     kept = [{row_id for row_id in rows if row_id < row["vectors"]} for rows in best.tolist()]
     found = []
     for probes in PROBES:
-        parameters: Any = faiss.SearchParametersIVF()
-        parameters.nprobe = probes
-        (_, near), _, cpu_s = _timed(lambda p=parameters: index.search(in_bytes(asked)[0], K, params=p))  # type: ignore[misc]
+        (_, near), _, cpu_s = _timed(lambda p=probes: nearest(index, asked, K, probes=p))  # type: ignore[misc]
         hits = [len(set(a) & b) / len(b) for a, b in zip(near.tolist(), kept, strict=True)]
         found.append(
-            {"probes": probes, "recall": float(np.mean(hits)), "cpu_ms_540": cpu_s / len(asked) * 540e3}
+            {"probes": probes, "recall": float(np.mean(hits)), "cpu_ms": cpu_s / len(asked) * QUESTIONS * 1e3}
         )
     return found
 
@@ -168,7 +176,8 @@ def _start(about: Path) -> dict[str, float]:
     shard, open_s, _ = _timed(lambda: open_shard(about.parent, ref, verify=()))
     own_open, _ = _memory_mib()
     _, verify_s, verify_cpu_s = _timed(lambda: open_shard(about.parent, ref))
-    query = np.random.default_rng(0).standard_normal((540, 128)).astype(np.float32)
+    dimension = load(about.parent / ref.name / INDEX_FILE).d
+    query = np.random.default_rng(0).standard_normal((QUESTIONS, dimension)).astype(np.float32)
     for _ in range(3):
         shard.nearest(query / np.linalg.norm(query, axis=1, keepdims=True), K, alive=None)
     own_searched, mapped_searched = _memory_mib()

@@ -4,6 +4,7 @@
 
 Of every recording of `tracks.csv` a reference print, and of `--queries` of them a query as an upload would
 ask it: 3 minutes that begin a quarter of a second between two catalog windows, with noise 20 dB below.
+That is 360 questions: every second as it is, every other second transposed by three semitones either way.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def query(audio: Audio, fingerprinter: Fingerprinter) -> NDArray[np.float32]:
-    """What an upload of this recording asks: float32 [windows at three transpositions, dimension]."""
+    """What an upload of this recording asks: float32 [questions, dimension]."""
     first = round(QUERY_START_S * audio.sample_rate_hz)
     cut = audio.samples[:, first : first + round(QUERY_S * audio.sample_rate_hz)]
     noise = np.random.default_rng(0).standard_normal(cut.shape)

@@ -27,7 +27,12 @@ SCALE = 127.0
 TRAINING_VECTORS_PER_LIST = 32
 FEWEST_VECTORS_PER_LIST = 64
 PROBES = 192
-"""Lists looked into: 98.3 % of the 20 nearest at 1 million vectors, 98.5 % at 2.5 million. 32 find 87 %."""
+PROBES_UP_TO_VECTORS = ((50_000, 64), (200_000, 128))
+"""Lists looked into, by the size of the index: so many that at least 98.5 % of the 20 nearest are found.
+
+Measured in 56 dimensions: 98.9 % at 24,000 vectors, 98.7 at 100,000, 98.9 at 300,000, 99.0 at 1 million and
+98.8 at 10 million, where 32 lists find 88.
+"""
 MOST_LISTS = 16_384
 ADDED_AT_ONCE = 65_536
 
@@ -62,7 +67,8 @@ def plan(vectors: int) -> Plan:
     """
     lists = min(int(4.0 * np.sqrt(vectors)), vectors // FEWEST_VECTORS_PER_LIST, MOST_LISTS)
     lists = max(lists, 1)
-    return Plan(lists=lists, probes=min(lists, PROBES))
+    probes = next((probes for most, probes in PROBES_UP_TO_VECTORS if vectors <= most), PROBES)
+    return Plan(lists=lists, probes=min(lists, probes))
 
 
 def build(vectors: NDArray[np.int8], *, seed: int = 0) -> Any:
@@ -110,32 +116,55 @@ def load(path: Path) -> Any:
 
 
 def nearest(
-    index: Any, queries: NDArray[np.float32], k: int, *, alive: NDArray[np.uint8] | None = None
+    index: Any,
+    queries: NDArray[np.float32],
+    k: int,
+    *,
+    alive: NDArray[np.uint8] | None = None,
+    probes: int | None = None,
 ) -> tuple[NDArray[np.float32], Rows]:
     """Cosines and rows of the `k` nearest, each [queries, k], best first; row -1 where there are fewer.
 
     queries: float32 [queries, dimension], unit length. alive: a bit for each row, set where it may be found,
-    lowest bit first (`alive_bits`).
+    lowest bit first (`alive_bits`). probes: lists to look into instead of the plan's.
     """
-    inverted = isinstance(index, faiss.IndexIVF)
-    parameters: Any = faiss.SearchParametersIVF() if inverted else None
-    if inverted:
-        parameters.nprobe = plan(index.ntotal).probes
-        if alive is not None:
-            parameters.sel = faiss.IDSelectorBitmap(index.ntotal, faiss.swig_ptr(alive))
-    asked, factor = in_bytes(queries) if inverted else (queries, np.ones((len(queries), 1), np.float32))
-    products, rows = index.search(
-        np.ascontiguousarray(asked, dtype=np.float32), min(k, index.ntotal), params=parameters
-    )
-    return np.where(rows >= 0, products / (SCALE * factor), -np.inf).astype(np.float32), rows
+    queries = np.ascontiguousarray(queries, dtype=np.float32)
+    if not isinstance(index, faiss.IndexIVF):
+        products, rows = index.search(queries, min(k, index.ntotal))
+        return np.where(rows >= 0, products / SCALE, -np.inf).astype(np.float32), rows
+    parameters: Any = faiss.SearchParametersIVF()
+    parameters.nprobe = probes or plan(index.ntotal).probes
+    asked, factor = in_bytes(queries)
+    ranked = min(k + k // 2, index.ntotal)
+    _, rows, near = index.search_and_reconstruct(asked, ranked, params=parameters)
+    cosines = np.einsum("qd,qkd->qk", queries, near) / np.float32(SCALE)
+    counts = rows >= 0 if alive is None else _alive(rows, alive)
+    cosines = np.where(counts, cosines, -np.inf)  # where there is none, `near` holds no number
+    best = np.argsort(-cosines, axis=1, kind="stable")[:, : min(k, index.ntotal)]
+    cosines, rows = np.take_along_axis(cosines, best, 1), np.take_along_axis(rows, best, 1)
+    rows[np.isneginf(cosines)] = -1
+    crowded = np.flatnonzero(rows[:, -1] < 0)  # the dead took the places of the living
+    if alive is not None and ranked < index.ntotal and len(crowded) > 0:
+        # FAISS does not hand out vectors that it selects among: here they stay ranked by bytes.
+        parameters.sel = faiss.IDSelectorBitmap(index.ntotal, faiss.swig_ptr(alive))
+        products, found = index.search(asked[crowded], rows.shape[1], params=parameters)
+        rows[crowded] = found
+        cosines[crowded] = np.where(found >= 0, products / (SCALE * factor[crowded]), -np.inf)
+    return cosines, rows
+
+
+def _alive(rows: Rows, alive: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    there = np.maximum(rows, 0)
+    bits: NDArray[np.bool_] = (alive[there >> 3] >> (there & 7).astype(np.uint8)) & 1 == 1
+    return bits & (rows >= 0)
 
 
 def in_bytes(queries: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Queries as whole numbers up to 127, and the factor of each row, [queries, 1].
 
-    FAISS compares bytes with bytes: it cuts off a query's fractions. Scaled by 127 like the catalog, whose
-    largest components are a third of that, the 20 nearest were right to 97.6 % and cosines 3 % too low;
-    with the full range and rounding to 99.5 % and true.
+    FAISS compares bytes with bytes: it cuts off a query's fractions. Rounded so, of the 20 nearest of a
+    million it finds 98.8 % with every list looked into. So half as many again are taken, and ranked by the
+    query as it is: all 20 are right then, for 3 % more time.
     """
     factor = SCALE / np.maximum(np.abs(queries).max(axis=1, keepdims=True), np.float32(1e-6))
     return np.round(queries * factor).astype(np.float32), factor.astype(np.float32)

@@ -129,6 +129,8 @@ def test_the_plan_grows_with_the_square_root() -> None:
     assert plans[10**9].lists == MOST_LISTS
     lists = [found.lists for found in plans.values()]
     assert lists == sorted(lists)
+    probes = [found.probes for found in plans.values()]
+    assert probes == sorted(probes)
     assert all(1 <= found.probes <= found.lists for found in plans.values())
 
 
@@ -167,6 +169,47 @@ def test_cosines_of_queries_between_the_bytes_are_true() -> None:
     error = cosines - np.take_along_axis(exact, rows, axis=1)
     assert np.abs(error).max() < ROUNDING
     assert abs(error.mean()) < 0.0005
+
+
+@pytest.mark.parametrize("dead", [[], [(0, 40)]])
+def test_with_every_list_looked_into_the_nearest_are_the_nearest(dead: list[tuple[int, int]]) -> None:
+    """Ranked by the query as it is, not by its bytes."""
+    vectors = unit_vectors(3_000, dimension=56)
+    queries = vectors[:40].astype(np.float32) / 127.0 + np.random.default_rng(1).normal(0, 0.05, (40, 56))
+    queries = (queries / np.linalg.norm(queries, axis=1, keepdims=True)).astype(np.float32)
+    alive = alive_bits(3_000, dead) if dead else None
+    cosines, rows = nearest(build(vectors), queries, 20, alive=alive, probes=10_000)
+    exact = queries @ vectors.T.astype(np.float32) / 127.0
+    for first, last in dead:
+        exact[:, first:last] = -1.0
+    best = np.argsort(-exact, axis=1)[:, :20]
+    found = [len(set(a) & set(b)) / 20 for a, b in zip(rows.tolist(), best.tolist(), strict=True)]
+    assert np.mean(found) == 1.0
+    assert np.all(np.diff(cosines, axis=1) <= 0.0)
+    assert np.allclose(cosines, np.take_along_axis(exact, rows, axis=1), atol=1e-5)
+
+
+def test_the_dead_do_not_crowd_the_living_out() -> None:
+    """As after the replacement of a track: all that is nearest counts no longer."""
+    vectors = np.concatenate(
+        [np.repeat(unit_vectors(1, dimension=56), 200, axis=0), unit_vectors(800, dimension=56)]
+    )
+    alive = alive_bits(1_000, [(0, 200)])
+    cosines, rows = nearest(
+        build(vectors), vectors[:1].astype(np.float32) / 127.0, 20, alive=alive, probes=99
+    )
+    assert np.all(rows >= 200)
+    exact = vectors[:1].astype(np.float32) @ vectors[200:].T.astype(np.float32) / 127.0**2
+    assert np.allclose(cosines[0], np.sort(exact[0])[::-1][:20], atol=ROUNDING)
+
+
+def test_where_there_are_fewer_rows_say_so() -> None:
+    vectors = unit_vectors(200, dimension=56)
+    cosines, rows = nearest(build(vectors), vectors[:2].astype(np.float32) / 127.0, 20,
+                            alive=alive_bits(200, [(3, 200)]))  # fmt: skip
+    assert rows.shape == cosines.shape == (2, 20)
+    assert np.all(rows[:, 3:] == -1)
+    assert np.all(np.isneginf(cosines[:, 3:]))
 
 
 def test_bits_of_the_living() -> None:
