@@ -6,7 +6,8 @@
 Only the splits `train` and `tune` of the human table are read; `test` is for `bench.aibench` alone. Rendered
 excerpts are kept under --cache, so that a second run starts at the features. With `--without-fold K` the
 families and packages of one fold are left out of everything, calibration too: a detector that never met them,
-for `bench.aibench --weights`.
+for `bench.aibench --weights`. With `--scorers-of DIR` all that is learnt comes from an earlier run and
+only the stride is calibrated anew, in minutes.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from classifiers.ai.detector import Detector
+from classifiers.ai.detector import Detector, load_detector
 from classifiers.ai.evaluation import evaluate
 from classifiers.ai.examples import (
     Source,
@@ -31,6 +32,7 @@ from classifiers.ai.examples import (
     render_all,
     synthetic_sources,
 )
+from classifiers.ai.stride_training import calibrate_stride, measure_strides, report_stride
 from classifiers.ai.training import FOLDS, Table, fit, measure_examples, out_of_fold
 from soundalike.errors import SettingsError, SoundalikeError
 
@@ -51,15 +53,37 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--without-fold", type=int, choices=range(len(FOLDS)), help="leave one fold out of everything"
     )
+    parser.add_argument(
+        "--scorers-of", type=Path, metavar="DIR", help="take what is learnt from there; calibrate the stride"
+    )
+    parser.add_argument(
+        "--stride-alone",
+        action="store_true",
+        help="let nothing count that is learnt: to judge families that trained the rest",
+    )
     options = parser.parse_args(arguments)
     console = Console(stderr=True)
     torch.set_num_threads(1)  # sums in one order: the same seed gives the same weights
     try:
         sources = sources_of(options)
-        console.print(f"{len(sources)} recordings; rendering what is not in {options.cache} yet")
-        excerpts = render_all(sources, cache=options.cache / "excerpts", workers=options.workers)
-        console.print(f"{len(excerpts)} excerpts; measuring")
-        detector, report = train(measure_examples(excerpts, workers=options.workers))
+        if options.scorers_of is None:
+            console.print(f"{len(sources)} recordings; rendering what is not in {options.cache} yet")
+            excerpts = render_all(sources, cache=options.cache / "excerpts", workers=options.workers)
+            console.print(f"{len(excerpts)} excerpts; measuring")
+            detector, report = train(measure_examples(excerpts, workers=options.workers))
+        else:
+            detector = load_detector(options.scorers_of)
+            report = json.loads((options.scorers_of / "training.json").read_text(encoding="utf-8"))
+        recordings = [source for source in sources if source.kind in ("human", "machine")]
+        console.print(f"{len(recordings)} recordings; looking for strides")
+        strengths = measure_strides(recordings, cache=options.cache, workers=options.workers)
+        detector = detector.with_stride(calibrate_stride(recordings, strengths), alone=options.stride_alone)
+        assert detector.stride is not None
+        report |= {
+            "stride": report_stride(recordings, strengths, detector.stride),
+            "weights": detector.weights,
+            "sha256": detector.sha256,
+        }
     except SoundalikeError as error:
         console.print(f"[red]{error}[/red]")
         return 2

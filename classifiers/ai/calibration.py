@@ -84,9 +84,17 @@ class Calibration:
 
 
 def calibrate(
-    scores: Float, *, machine_made: NDArray[np.bool_], groups: NDArray[np.str_], seed: int = 0
+    scores: Float,
+    *,
+    machine_made: NDArray[np.bool_],
+    groups: NDArray[np.str_],
+    false_positives: float = FALSE_POSITIVES,
+    seed: int = 0,
 ) -> Calibration:
-    """scores, machine_made, groups: [recordings]; each score from a model that knows no kin of it."""
+    """scores, machine_made, groups: [recordings]; each score from a model that knows no kin of it.
+
+    false_positives: the conformal rate from which `low` may reach ACCUSING.
+    """
     weights = group_weights(groups, machine_made=machine_made)
     probability = _logistic(scores, machine_made, weights)
     random = np.random.default_rng(seed)
@@ -99,7 +107,7 @@ def calibrate(
         tails.append(_tail(scores, machine_made, drawn, rate))
     low, high = np.percentile(curves, INTERVAL, axis=0)
     tail_low = np.percentile(tails, INTERVAL[0], axis=0)
-    accusing = (rate <= FALSE_POSITIVES) & (np.maximum.accumulate(tail_low) >= ACCUSING)
+    accusing = (rate <= false_positives) & (np.maximum.accumulate(tail_low) >= ACCUSING)
     low = np.where(accusing, np.maximum(low, np.maximum.accumulate(tail_low)), np.minimum(low, CAUTIOUS))
     probability = np.where(accusing, np.maximum(probability, np.maximum.accumulate(tail)), probability)
     threshold = float(SCORES[accusing.argmax()]) if accusing.any() else float("inf")

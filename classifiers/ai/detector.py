@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from classifiers.ai.calibration import Calibration
+from classifiers.ai.calibration import CAUTIOUS, FALSE_POSITIVES, Calibration, Reading
 from classifiers.ai.ground import LEAST_LOUDNESS_DB, STRANGE_SHARE, Familiarity, no_ground
 from classifiers.ai.listening import Listening, listen
-from classifiers.ai.scorer import SCORER_PARTS, Scorer
+from classifiers.ai.scorer import ENVELOPE, SCORER_PARTS, Scorer
 from classifiers.ai.sign_comb import Comb
 from classifiers.ai.sign_grain import Grain
 from classifiers.ai.sign_stereo import Stereo
+from classifiers.ai.sign_stride import Lattice, Stride
 from classifiers.ai.sign_texture import Texture
 from classifiers.ai.sign_timing import Timing
 from classifiers.ai.signs import Features, Sign
@@ -37,7 +38,15 @@ from soundalike.errors import ModelError
 SHIPPED_WEIGHTS: Final = Path(__file__).parent.parent / "weights" / "detector"
 NAME: Final = "soundalike-second-ear"
 SIGNS: Final[tuple[Sign, ...]] = (Comb(), Grain(), Stereo(), Texture(), Timing())
-"""Every sign that is measured; which of them count is learnt."""
+"""Every sign whose numbers are judged by what was learnt; which of them count is learnt too."""
+STRIDE: Final = Stride()
+"""The sign that needs no learning: chance is its measure. It stands beside the others."""
+DECADES: Final = 10.0
+"""Its strength is read in decades of chance over this, so that `calibration.SCORES` spans all of it."""
+ROUTES: Final = 2
+"""Two ways to be accused, by what was learnt and by the stride. Each may err half as often (Bonferroni)."""
+ODDS_A_DECADE: Final = 0.25
+"""What a decade adds to `score`, for ranking. Far under its worth (2.3), lest chance shift those without."""
 TOGETHER: Final = "together"
 """The scorer that sees the numbers of all signs at once: what none of them shows alone."""
 LONG_LOOKS: Final = 4
@@ -63,8 +72,8 @@ class Assessment:
     """What the second ear says. `known` False: probability, low and high are None, and `reason` says why.
 
     segments: (start_s, end_s, probability), silent ones left out: of silence nothing is known.
-    score: joined log odds before calibration.
-    false_positive_rate: conformal share of human recordings that score at least as high.
+    score: joined log odds before calibration, and what the stride adds to them.
+    false_positive_rate: conformal share of human recordings that one of both ways would put so far out.
     """
 
     probability: float | None
@@ -102,6 +111,7 @@ class Detector:
         familiarity: Familiarity,
         short: Calibration,
         long: Calibration,
+        stride: Calibration | None = None,
     ) -> None:
         self.name = NAME
         self._scorers = scorers
@@ -109,8 +119,21 @@ class Detector:
         self._offset = offset
         self._lines = lines
         self._familiarity = familiarity
-        self.short, self.long = short, long
+        self.short, self.long, self.stride = short, long, stride
         self.sha256 = _digest(self._arrays(), self._document())
+
+    def with_stride(self, stride: Calibration, *, alone: bool = False) -> Detector:
+        """The same ear with this calibration of the stride. alone: what was learnt counts no longer."""
+        return Detector(
+            scorers=self._scorers,
+            weights=dict.fromkeys(self.weights, 0.0) if alone else self.weights,
+            offset=0.0 if alone else self._offset,
+            lines=self._lines,
+            familiarity=self._familiarity,
+            short=self.short,
+            long=self.long,
+            stride=stride,
+        )
 
     def assess(self, audio: Audio) -> Assessment:
         """`audio` at any rate and length. Deterministic; never raises for what it hears."""
@@ -130,10 +153,17 @@ class Detector:
             detail = f"{np.median(distances[sounding]) / self._familiarity.limit:.1f} times the usual limit"
             return _unknown(f"unlike anything that was calibrated on ({detail})")
         score = float(joined[sounding].mean())
-        reading = (self.long if sounding.sum() >= LONG_LOOKS else self.short).read(score)
+        lattice = STRIDE.find(listening) if self.stride is not None else None
+        learnt = (self.long if sounding.sum() >= LONG_LOOKS else self.short).read(score)
+        reading = self._either(learnt, lattice)
+        along = np.array([self.short.read(float(value)).probability for value in joined])
+        if lattice is not None and self._stands(lattice):
+            along[STRIDE.present(listening)] = reading.probability
         segments = tuple(
-            (start_s, end_s, self.short.read(float(value)).probability)
-            for (start_s, end_s), value, heard_it in zip(listening.edges_s, joined, sounding, strict=True)
+            (start_s, end_s, float(probability))
+            for (start_s, end_s), probability, heard_it in zip(
+                listening.edges_s, along, sounding, strict=True
+            )
             if heard_it
         )
         return Assessment(
@@ -142,10 +172,31 @@ class Detector:
             high=reading.high,
             known=True,
             segments=segments,
-            signs=self._readings(heard, odds, sounding, segments),
-            score=score,
+            signs=self._readings(heard, odds, sounding, segments, lattice),
+            score=score + (ODDS_A_DECADE * lattice.strength if lattice is not None else 0.0),
             false_positive_rate=reading.false_positive_rate,
         )
+
+    def _stands(self, lattice: Lattice) -> bool:
+        """Its strength alone accuses."""
+        return self.stride is not None and lattice.strength / DECADES >= self.stride.threshold
+
+    def _either(self, learnt: Reading, lattice: Lattice | None) -> Reading:
+        """What was learnt and what chance can't explain, as two tests of which one suffices.
+
+        No lattice proves nothing and lowers nothing but the rate, which pays for having asked twice.
+        """
+        if self.stride is None or lattice is None:
+            return learnt
+        of_stride = self.stride.read(lattice.strength / DECADES)
+        rate = min(1.0, ROUTES * min(learnt.false_positive_rate, of_stride.false_positive_rate))
+        probability, low, high = learnt.probability, learnt.low, learnt.high
+        if self._stands(lattice):
+            probability = max(probability, of_stride.probability)
+            low, high = max(low, of_stride.low), max(high, of_stride.high)
+        if rate > FALSE_POSITIVES:
+            low = min(low, CAUTIOUS)
+        return Reading(probability, low, high, rate)
 
     def sign_odds(self, heard: Heard) -> dict[str, Float]:
         """Log odds of each sign, float32 [looks]."""
@@ -165,10 +216,16 @@ class Detector:
         odds: dict[str, Float],
         sounding: NDArray[np.bool_],
         segments: tuple[tuple[float, float, float], ...],
+        lattice: Lattice | None,
     ) -> tuple[SignReading, ...]:
         places = {sign.name: f"{sign.describes}. {sign.place(heard.listening)}".strip() for sign in SIGNS}
         places[TOGETHER] = "the numbers of all signs at once, for what none of them shows alone."
         readings = []
+        if lattice is not None and self.stride is not None and self._stands(lattice):
+            certain = self.stride.read(lattice.strength / DECADES).probability
+            value = float(np.clip(np.log(certain / max(1 - certain, 1e-6)), -ENVELOPE, ENVELOPE))
+            detail = f"{STRIDE.describes}. {STRIDE.place(heard.listening)}"
+            readings.append(SignReading(STRIDE.name, value, certain, detail))
         counted = [name for name, weight in self.weights.items() if weight > 0]
         for name in sorted(counted, key=lambda name: -abs(float(odds[name][sounding].mean()))):
             slope, offset = self._lines[name]
@@ -209,7 +266,7 @@ class Detector:
             "familiarity_limit": self._familiarity.limit,
             "short": self.short.to_document(),
             "long": self.long.to_document(),
-        }
+        } | ({"stride": self.stride.to_document()} if self.stride is not None else {})
 
 
 def with_together(features: dict[str, Features]) -> dict[str, Features]:
@@ -255,6 +312,7 @@ def _from_parts(document: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> De
         ),
         short=Calibration.from_document(document["short"]),
         long=Calibration.from_document(document["long"]),
+        stride=Calibration.from_document(document["stride"]) if "stride" in document else None,
     )
 
 

@@ -23,6 +23,8 @@ SEGMENT_S: Final = 5.0
 BIN_HZ: Final = 20.0
 HOP_S: Final = 0.025
 LEAST_LOOK_S: Final = 1.6
+STRETCH_S: Final = 60.0
+"""One piece without gaps, for what shows only when it is added up over a long time."""
 ANALYSED_S: Final = 60.0
 """Seconds looked at in all: 36 looks of 1.7 s for a recording of three minutes."""
 HIGHEST_HZ: Final = 16_000.0
@@ -40,12 +42,15 @@ class Listening:
     """samples: float32 [looks, 2, length], the middle of each segment; a mono file twice the same.
 
     edges_s: [(start, end)] of the segments that the looks stand for.
+    stretch: float32 [length], both channels together, STRETCH_S from the middle (all of a shorter recording).
     """
 
     samples: Float
     sample_rate_hz: int
     edges_s: tuple[tuple[float, float], ...]
     mono: bool
+    stretch: Float
+    stretch_start_s: float
     _kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def once(self, name: str, work_out: Callable[[], Made]) -> Made:
@@ -54,6 +59,10 @@ class Listening:
             self._kept[name] = work_out()
         made: Made = self._kept[name]
         return made
+
+    @property
+    def stretch_s(self) -> float:
+        return max(self.stretch.size, 1) / self.sample_rate_hz
 
     @property
     def looks(self) -> int:
@@ -143,7 +152,16 @@ def listen(audio: Audio, *, look_s: float | None = None) -> Listening:
         first = min(max(first, 0), pair.shape[1] - length)
         looks[index] = pair[:, first : first + length]
     mono = audio.channels == 1 or bool(np.array_equal(looks[:, 0], looks[:, 1]))
-    return Listening(looks, audio.sample_rate_hz, tuple(edges), mono)
+    first = max(pair.shape[1] - round(STRETCH_S * audio.sample_rate_hz), 0) // 2
+    middle = pair[:, first : first + round(STRETCH_S * audio.sample_rate_hz)]
+    return Listening(
+        samples=looks,
+        sample_rate_hz=audio.sample_rate_hz,
+        edges_s=tuple(edges),
+        mono=mono,
+        stretch=np.asarray(middle.mean(axis=0), dtype=np.float32),
+        stretch_start_s=first / audio.sample_rate_hz,
+    )
 
 
 def _power(spectrum: NDArray[np.complex64]) -> Float:

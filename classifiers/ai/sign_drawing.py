@@ -21,6 +21,7 @@ from scipy.ndimage import uniform_filter1d
 
 from classifiers.ai.listening import BIN_HZ, BINS, DEPTH_DB, Listening, listen
 from classifiers.ai.sign_comb import FINE_BIN_HZ, flattened_spectrum
+from classifiers.ai.sign_stride import SLOWEST_LINE_HZ, Stride, swelling
 from classifiers.audio import Audio
 from soundalike.errors import SettingsError
 
@@ -32,6 +33,8 @@ BANDS_HZ: Final = ((200, 800), (800, 2000), (2000, 4000), (4000, 8000), (8000, 1
 RAYLEIGH_DB: Final = 5.57
 """Standard deviation of the level of Gaussian noise in a spectrogram's cell."""
 SMOOTH_BINS: Final = 15
+LEAST_SHOWN_DB: Final = 11.0
+STRIDE: Final = Stride()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,29 @@ def _attacks(axes: Axes, listening: Listening) -> str:
     )
 
 
+def _stride(axes: Axes, listening: Listening) -> str:
+    power = swelling(listening.stretch, rate_hz=listening.sample_rate_hz)
+    lattice = STRIDE.find(listening)
+    bin_hz = 1 / listening.stretch_s
+    first = round(SLOWEST_LINE_HZ / bin_hz)
+    height = 10 * np.log10(np.maximum(power[first:], 1.0))
+    shown = np.flatnonzero(height > LEAST_SHOWN_DB)  # a million bins, most of them chance
+    khz = (shown + first) * bin_hz / 1000
+    axes.vlines(khz, LEAST_SHOWN_DB, height[shown], color="#9aa4b2", lw=0.7)
+    on = np.array(lattice.on_hz)
+    if on.size:
+        tops = height[np.clip(np.round(on / bin_hz).astype(int) - first, 0, height.size - 1)]
+        label = f"multiples of {lattice.spacing_hz:.2f} Hz"
+        axes.vlines(on / 1000, LEAST_SHOWN_DB, tops, color="#a52a2a", lw=1.2, label=label)
+        axes.legend(fontsize=7)
+    axes.set(xlabel="rate of swelling in kHz", ylabel="dB above the median", ylim=(LEAST_SHOWN_DB, None))
+    axes.grid(alpha=0.3)
+    return (
+        "How fast the energy of the sound swells and falls: lines at exact multiples of one rate, up to ten"
+        " kilohertz and more, come from a decoder's strides; played music has none up there."
+    )
+
+
 def _liveliest(listening: Listening) -> int:
     changes: NDArray[np.float32] = np.maximum(np.diff(listening.mid_db.mean(axis=2), axis=1), 0).sum(axis=1)
     return int(changes.argmax())
@@ -159,4 +185,5 @@ _DRAWN: Final[dict[str, Callable[[Axes, Listening], str]]] = {
     "texture": _scatter,
     "grain": _grain,
     "attacks": _attacks,
+    "stride": _stride,
 }

@@ -171,6 +171,49 @@ class TestAnswer:
             assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
+def strided(audio: Audio) -> Audio:
+    """As if a decoder of stride 256 had played it: samples weighted by their place in the stride."""
+    weights = 1 + 0.2 * np.random.default_rng(0).standard_normal(256)
+    count = audio.samples.shape[1]
+    samples = audio.samples * np.tile(weights, count // 256 + 1)[:count]
+    return Audio(samples.astype(np.float32), audio.sample_rate_hz)
+
+
+class TestStride:
+    """The sign that learnt nothing, as the second way to be accused."""
+
+    def test_it_accuses_and_says_by_what(self, detector: Detector) -> None:
+        before, said = (detector.assess(audio) for audio in (human_music(), strided(human_music())))
+        assert not accused(before)
+        assert accused(said)
+        assert said.false_positive_rate is not None
+        assert said.false_positive_rate <= 0.01
+        sign = next(sign for sign in said.signs if sign.name == "stride")
+        assert "multiples of" in sign.detail
+        assert sign.probability >= ACCUSING
+        assert all(sign.name != "stride" for sign in before.signs)
+
+    def test_it_is_shown_along_time(self, detector: Detector) -> None:
+        said = detector.assess(strided(human_music()))
+        assert max(probability for _, _, probability in said.segments) >= ACCUSING
+
+    def test_nobody_is_accused_at_more_than_one_in_a_hundred(self, detector: Detector) -> None:
+        """Two ways to be accused: each rate counts twice."""
+        for audio in (human_music(), strided(human_music()), white_noise()):
+            said = detector.assess(audio)
+            assert accused(said) is (
+                said.false_positive_rate is not None and said.false_positive_rate <= 0.01
+            )
+
+    def test_alone_nothing_learnt_counts(self, detector: Detector) -> None:
+        assert detector.stride is not None
+        alone = detector.with_stride(detector.stride, alone=True)
+        said = alone.assess(human_music())
+        assert said.score == 0.0
+        assert not accused(said)
+        assert accused(alone.assess(strided(human_music())))
+
+
 class TestWeights:
     def test_saved_and_loaded_is_the_same(self, detector: Detector, tmp_path: Path) -> None:
         detector.save(tmp_path)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from classifiers.ai.detector import SIGNS, load_detector
+from classifiers.ai.detector import DECADES, SIGNS, load_detector
 from classifiers.ai.evaluation import area_under_curve, hits_at
 from classifiers.ai.examples import (
     EXCERPTS_PER_TRACK,
@@ -19,9 +19,11 @@ from classifiers.ai.examples import (
     family_of,
     human_sources,
     machine_sources,
+    read_middle,
     render_all,
     synthetic_sources,
 )
+from classifiers.ai.stride_training import LEAST_DECADES, calibrate_stride, measure_strides, report_stride
 from classifiers.ai.training import FOLDS, Table, held_out, join_signs, measure_examples, out_of_fold
 from classifiers.train_detector import main, sources_of, train
 
@@ -127,6 +129,40 @@ def test_tables_are_read(tmp_path: Path) -> None:
     assert (human.group, human.split, human.machine_made) == ("krank", "tune", False)
     assert human.path == str(tmp_path / "a" / "b.ogg")
     assert (machine.group, machine.machine_made) == ("minimax", True)
+
+
+def test_the_stride_is_calibrated_on_human_music(tmp_path: Path) -> None:
+    sources = [Source(f"h/{index}.ogg", "human", f"package-{index % 20}", "train") for index in range(400)]
+    sources += [Source(f"m/{index}.mp3", "machine", f"family-{index % 6}", "train") for index in range(60)]
+    strengths = np.array([*[0.0] * 396, 3.0, 4.0, 5.0, 26.0, *[30.0] * 40, *[0.0] * 20])
+    calibration = calibrate_stride(sources, strengths)
+    assert LEAST_DECADES / DECADES <= calibration.threshold <= 2.7
+    assert calibration.read(3.0).low > 0.9
+    assert calibration.read(0.0).low < 0.9
+    report = report_stride(sources, strengths, calibration)
+    assert (report["machine"]["found"], report["human"]["found"]) == (40, 0)
+    assert report["families"]["family-0"]["recordings"] == 10
+
+
+def test_strides_are_measured_once(tmp_path: Path) -> None:
+    path = tmp_path / "music.wav"
+    noise = 0.1 * np.random.default_rng(0).standard_normal((12 * 22_050, 2))
+    soundfile.write(path, noise, 22_050)
+    sources = [Source(str(path), "human", "krank", "train")]
+    first = measure_strides(sources, cache=tmp_path)
+    path.unlink()
+    assert np.array_equal(measure_strides(sources, cache=tmp_path), first)
+    assert first.tolist() == [0.0]
+
+
+def test_the_middle_is_read_by_seeking(tmp_path: Path) -> None:
+    path = tmp_path / "ramp.wav"
+    ramp = np.repeat(np.arange(60) / 100, 8_000)
+    soundfile.write(path, np.stack((ramp, ramp), axis=1), 8_000)
+    middle = read_middle(path, length_s=10.0)
+    assert middle.duration_s == 10.0
+    assert np.abs(middle.samples[0, [0, -1]] - np.array([0.25, 0.35])).max() < 0.02
+    assert read_middle(path, length_s=55.0).duration_s == 55.0
 
 
 def test_a_fold_can_be_left_out_of_everything(tmp_path: Path) -> None:

@@ -1,0 +1,112 @@
+"""The stride alone, on folders: `python -m bench.strides --human DIR --ai DIR --out FILE [--conditions …]`.
+
+AiBench judges by all signs, and what they learnt they learnt on the generated music at hand. The stride
+learnt nothing: it may be judged on all of it, under every condition, in a second a recording. Every
+sub-folder of --ai is one generator. Prints and writes, for each condition, how many recordings of each folder
+reach the threshold of the shipped calibration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from bench.aibench import files_of
+from bench.aibench_conditions import CONDITIONS, chosen, render
+from bench.aibench_measure import wilson
+from classifiers.ai.detector import DECADES, load_detector
+from classifiers.ai.evaluation import area_under_curve
+from classifiers.ai.examples import read_middle
+from classifiers.ai.listening import STRETCH_S
+from classifiers.ai.sign_stride import explain, lines_of, swelling
+from soundalike.errors import NotAudio, SettingsError, SoundalikeError
+
+Row = tuple[str, bool, dict[str, float]]
+SIDES: Final = ("human", "ai")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.strides",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--human", type=Path, required=True, help="folder of human music")
+    parser.add_argument("--ai", type=Path, required=True, help="one sub-folder for each generator")
+    parser.add_argument("--out", type=Path, required=True, help="file for the results, JSON")
+    parser.add_argument("--conditions", nargs="*", default=[], metavar="NAME", help=", ".join(CONDITIONS))
+    parser.add_argument("--workers", type=int, default=1, help="processes")
+    options = parser.parse_args(arguments)
+    try:
+        names = list(chosen(options.conditions))
+        jobs = [
+            (path, source, side == "ai", names)
+            for side in SIDES
+            for source, paths in files_of(getattr(options, side), what=f"--{side}").items()
+            for path in paths
+        ]
+        stride = load_detector().stride
+        if stride is None:
+            raise SettingsError("the shipped detector has no calibration of the stride: train it")
+        with ProcessPoolExecutor(options.workers) as pool:
+            rows = [row for row in pool.map(strengths, jobs) if row is not None]
+        results = summary(rows, names, threshold=stride.threshold * DECADES)
+    except SoundalikeError as error:
+        print(error, file=sys.stderr)
+        return 2
+    text = json.dumps(results, indent=1)
+    options.out.write_text(text + "\n", encoding="utf-8")
+    print(text)
+    return 0
+
+
+def strengths(job: tuple[Path, str, bool, list[str]]) -> Row | None:
+    """Folder, side, and the strength under each condition; None for what can't be decoded."""
+    path, source, made, names = job
+    try:
+        whole = read_middle(path, length_s=STRETCH_S)
+    except NotAudio:
+        return None
+    found = {}
+    for name in names:
+        audio = render(whole, name, file_name=path.name)
+        mono = audio.samples.mean(axis=0).astype(np.float32)
+        bin_hz = audio.sample_rate_hz / max(mono.size, 1)
+        lines = lines_of(swelling(mono, rate_hz=audio.sample_rate_hz), bin_hz=bin_hz)
+        found[name] = explain(lines, bin_hz=bin_hz).strength
+    return source, made, found
+
+
+def summary(rows: list[Row], names: list[str], *, threshold: float) -> dict[str, Any]:
+    """Counts at the threshold (decades of chance), Wilson intervals and areas under the curve."""
+    cells: dict[str, Any] = {}
+    for name in names:
+        human = [found[name] for _, made, found in rows if not made]
+        machine = [found[name] for _, made, found in rows if made]
+        by_source: dict[str, list[float]] = defaultdict(list)
+        for source, made, found in rows:
+            if made:
+                by_source[source].append(found[name])
+        cells[name] = {
+            "human": _share(human, threshold),
+            "machine": _share(machine, threshold),
+            "auc": area_under_curve(np.array(human), np.array(machine)),
+            "generators": {source: _share(values, threshold) for source, values in sorted(by_source.items())},
+        }
+    return {"threshold_decades": threshold, "conditions": cells}
+
+
+def _share(values: list[float], threshold: float) -> dict[str, Any]:
+    flags = [value >= threshold for value in values]
+    return {"recordings": len(flags), "found": sum(flags), "share_95": wilson(flags)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,233 @@
+"""Stride: energy that swells at exact multiples of one rate, from a few hundred hertz to beyond ten thousand.
+
+A decoder that up-samples in strides does not treat all samples alike: what comes out is *cyclostationary*
+(Gardner 1986), its short-time energy carries lines at multiples of the rate of its latents, whatever its
+weights were: 25, 50, 200, 689.06 Hz. No instrument has such lines, because nothing that is played keeps one
+rate to a thousandth of a hertz for half a minute and reaches ten kilohertz with it.
+
+Nothing here is learnt, so no generator can be unknown to it. The rates are searched, never listed: a change
+of speed moves all lines together. Steps:
+
+1. A minute from the middle, as one analytic signal of 1 to 15.5 kHz, whitened in frequency (tones no
+   louder than noise) and levelled in time (20 ms), both ways linear and free of any frame grid of their own.
+2. The spectrum of its squared magnitude, over the running median: chance scatters it exponentially.
+3. Lines: single bins over `LEAST_LINE` times the median and far above their neighbours.
+4. The lattice that explains them best: which spacing has more lines on its multiples than chance would put
+   there (binomial, corrected for the number of spacings tried). `strength` is minus the decimal logarithm.
+5. A lattice counts if it holds `LEAST_SHARE` of the lines. Sequenced music repeats itself to the sample, beat
+   by beat, and has lines at multiples of 2 to 15 Hz, among them those of 30 or 60: so no slower lattice may
+   explain the lines nearly as well.
+6. Filter banks of lossy codecs do it too, in wider lattices: MP3 at multiples of 689.06 Hz (32 bands),
+   low-rate Opus of 400 Hz (blocks of 2.5 ms). What more than `WIDEST_HZ` explains best is a codec's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter1d, uniform_filter1d
+from scipy.special import betainc
+
+from classifiers.ai.listening import Float, Listening
+from classifiers.ai.signs import Features
+
+BAND_HZ: Final = (1_000.0, 15_500.0)
+WHITE_HZ: Final = 30.0
+LOUDEST: Final = 3.0
+"""Times its neighbourhood: no bin more after whitening. Steady tones of a synthesiser beat with each other at
+multiples of their pitch, and would make a lattice of their own; noise loses little."""
+LEVEL_S: Final = 0.02
+CLIP: Final = 8.0
+"""Times the level: one click must not fill the spectrum."""
+BLOCK_HZ: Final = 60.0
+LEAST_LINE: Final = 20.0
+"""Times the median: chance puts 2^-20 of the bins there, one of those of a minute."""
+NARROW: Final = 4.0
+"""Times the highest of the neighbours 4 to 20 bins away. Vibrato, glides and beats make hills, not lines."""
+SLOWEST_LINE_HZ: Final = 3_000.0
+"""Partials beat with each other up to some kilohertz: lattices of held pitches end there."""
+MOST_LINES: Final = 60
+BEATS_HZ: Final = (1.0, 20.0)
+STRIDES_HZ: Final = (20.0, 1_500.0)
+"""Latents come at 21 to 100 a second; the layers above at multiples of that."""
+ANCHORS: Final = {BEATS_HZ: 4, STRIDES_HZ: 12}
+"""How many of the strongest lines a spacing is derived from."""
+WIDEST_HZ: Final = 340.0
+"""Opus's 400 Hz, slowed down by an eighth, is still wider."""
+LEAST_SHARE: Final = 1 / 3
+MARGIN: Final = 1.05
+"""How much stronger than the best beat. A pure lattice of strides is 1.1 to 1.9 times as strong."""
+TOLERANCE_BINS: Final = 0.6
+STRONGEST: Final = 60.0
+CHANCE_MEAN: Final = 1 / np.log(2.0)
+"""Of an exponential distribution with median 1; its standard deviation is the same."""
+SURE: Final = 2.5
+"""Standard deviations above chance at which a look shows the lines of the whole."""
+
+Double = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Lattice:
+    """strength: minus log10 of the chance that so many lines meet one spacing, 0 to STRONGEST.
+
+    on_hz: the lines that lie on it. lines: how many of the strongest there are in all.
+    """
+
+    strength: float
+    spacing_hz: float
+    on_hz: tuple[float, ...]
+    lines: int
+
+
+NONE: Final = Lattice(0.0, 0.0, (), 0)
+
+
+class Stride:
+    name = "stride"
+    describes = "energy swelling at exact multiples of one rate, as strided decoders leave it"
+    features = ("strength", "spacing_octaves", "on", "lines", "highest_line")
+
+    def measure(self, listening: Listening) -> Features:
+        """The same row for every look: it is a property of the whole stretch."""
+        lattice, lines = self.find(listening), _lines(listening)
+        row = (
+            lattice.strength,
+            np.log2(max(lattice.spacing_hz, 1.0)),
+            len(lattice.on_hz),
+            lattice.lines,
+            np.log2(lines[:, 1].max(initial=0.0) + 1.0),
+        )
+        return np.tile(np.array(row, dtype=np.float32), (listening.looks, 1))
+
+    def find(self, listening: Listening) -> Lattice:
+        """The lattice of the stretch; strength 0 where a beat explains the lines as well."""
+
+        return listening.once("stride", lambda: explain(_lines(listening), bin_hz=1 / listening.stretch_s))
+
+    def present(self, listening: Listening) -> NDArray[np.bool_]:
+        """Whether the lattice's lines stand in each look too, bool [looks]: what was added up is there."""
+        on_hz = np.array(self.find(listening).on_hz)
+        rate_hz, length = listening.sample_rate_hz, listening.samples.shape[2]
+        there = np.zeros(listening.looks, dtype=bool)
+        for look in range(listening.looks) if on_hz.size else ():
+            power = swelling(listening.samples[look].mean(axis=0), rate_hz=rate_hz)
+            bins = np.round(on_hz * length / rate_hz).astype(int)
+            bins = bins[bins < power.size]
+            there[look] = bins.size > 0 and power[bins].mean() > CHANCE_MEAN + SURE * CHANCE_MEAN / np.sqrt(
+                bins.size
+            )
+        return there
+
+    def place(self, listening: Listening) -> str:
+        lattice = self.find(listening)
+        if lattice.strength <= 0:
+            return ""
+        start_s = listening.stretch_start_s
+        return (
+            f"{len(lattice.on_hz)} of {lattice.lines} lines lie at multiples of {lattice.spacing_hz:.2f} Hz,"
+            f" {start_s:.0f}–{start_s + listening.stretch_s:.0f} s;"
+            f" by chance once in 10^{lattice.strength:.0f}."
+        )
+
+
+def _lines(listening: Listening) -> Double:
+    def work_out() -> Double:
+        power = swelling(listening.stretch, rate_hz=listening.sample_rate_hz)
+        return lines_of(power, bin_hz=1 / listening.stretch_s)
+
+    return listening.once("stride lines", work_out)
+
+
+def swelling(stretch: Float, *, rate_hz: int) -> Float:
+    """The spectrum of the levelled energy over its running median, float32 [bins], from 0 Hz.
+
+    stretch: mono float32 [samples]. A bin is as wide as one over its length in seconds. Empty where there is
+    nothing to hear.
+    """
+    bin_hz = rate_hz / max(stretch.size, 1)
+    low = round(BAND_HZ[0] / bin_hz)
+    high = round(min(BAND_HZ[1], 0.47 * rate_hz) / bin_hz)
+    block = round(BLOCK_HZ / bin_hz)
+    if high - low < 10 * block or not np.abs(stretch).max(initial=0.0) > 0:
+        return np.zeros(0, dtype=np.float32)
+    band = scipy.fft.rfft(stretch)[low:high]
+    size = np.abs(band)
+    smooth = uniform_filter1d(size, max(round(WHITE_HZ / bin_hz), 5), mode="nearest")
+    smooth += np.float32(1e-7) * size.max()
+    length = scipy.fft.next_fast_len(2 * band.size)
+    signal = scipy.fft.ifft(band / np.maximum(smooth, size / np.float32(LOUDEST)), length)
+    energy = np.square(signal.real) + np.square(signal.imag)
+    level = uniform_filter1d(energy, max(round(LEVEL_S * length * bin_hz), 3), mode="nearest")
+    energy = np.minimum(energy / (level + np.float32(1e-4) * energy.mean()), np.float32(CLIP))
+    spectrum = scipy.fft.rfft(energy - energy.mean())[: band.size]
+    power = np.square(spectrum.real) + np.square(spectrum.imag)
+    count = power.size // block
+    blocks = power[: count * block].reshape(count, block)
+    median = np.median(blocks, axis=1, keepdims=True)
+    return np.asarray((blocks / np.maximum(median, np.float32(1e-20))).reshape(-1), dtype=np.float32)
+
+
+def lines_of(power: Float, *, bin_hz: float) -> Double:
+    """Lines of a spectrum over its median, float64 [lines, 2]: frequency in Hz, height. Strongest first."""
+    found = np.flatnonzero((power >= LEAST_LINE) & (power == maximum_filter1d(power, 3)))
+    found = found[(found * bin_hz > SLOWEST_LINE_HZ) & (found > 20) & (found < power.size - 21)]
+    if not found.size:
+        return np.zeros((0, 2))
+    around = np.concatenate((np.arange(-20, -3), np.arange(4, 21)))
+    found = found[power[found] >= NARROW * power[found[:, None] + around].max(axis=1)]
+    before, at, after = (np.log(power[found + step] + np.float32(1e-6)) for step in (-1, 0, 1))
+    off = np.clip(0.5 * (before - after) / (before - 2 * at + after - 1e-9), -0.5, 0.5)
+    order = np.argsort(-power[found], kind="stable")
+    lines = np.stack(((found + off) * bin_hz, power[found]), axis=1)
+    return np.asarray(lines[order], dtype=np.float64)
+
+
+def explain(lines: Double, *, bin_hz: float) -> Lattice:
+    """The spacing that explains most lines; NONE where a beat does it better, or nothing does."""
+    at_hz = lines[:MOST_LINES, 0]
+    if at_hz.size < 3:
+        return NONE
+    stride, beat = (_best(at_hz, range_hz, bin_hz=bin_hz) for range_hz in (STRIDES_HZ, BEATS_HZ))
+    enough = len(stride.on_hz) >= LEAST_SHARE * at_hz.size
+    if (
+        not enough
+        or stride.spacing_hz > WIDEST_HZ
+        or stride.strength <= MARGIN * beat.strength
+        or stride.strength <= 0
+    ):
+        return Lattice(0.0, 0.0, (), int(at_hz.size))
+    return replace(stride, strength=min(stride.strength, STRONGEST))
+
+
+def _best(at_hz: Double, range_hz: tuple[float, float], *, bin_hz: float) -> Lattice:
+    least_hz, most_hz = range_hz
+    spacings = np.concatenate(
+        [
+            anchor / np.arange(max(int(anchor / most_hz), 1), int(anchor / least_hz) + 1)
+            for anchor in at_hz[: ANCHORS[range_hz]]
+        ]
+    )
+    spacings = spacings[(spacings >= least_hz) & (spacings <= most_hz)]
+    if not spacings.size:
+        return NONE
+    tolerance_hz = TOLERANCE_BINS * bin_hz
+    turns = at_hz[None] / spacings[:, None]
+    near = np.abs(turns - np.round(turns)) * spacings[:, None] < tolerance_hz
+    on = near.sum(axis=1)
+    chance = np.minimum(2 * tolerance_hz / spacings, 1.0)
+    # One line made the spacing; of the others, so many or more are on it by chance (binomial tail).
+    others = np.maximum(on - 1, 1)
+    tail = np.where(on > 1, betainc(others, at_hz.size - others, chance), 1.0)
+    strength = -np.log10(np.maximum(tail, 1e-300)) - np.log10(spacings.size)
+    best = strength.max()
+    if best <= 0:
+        return NONE
+    chosen = np.flatnonzero(strength > best - 1.0)
+    chosen = chosen[spacings[chosen].argmax()]  # the widest of those that explain alike
+    on_hz = tuple(float(one) for one in np.sort(at_hz[near[chosen]]))
+    return Lattice(float(best), float(spacings[chosen]), on_hz, int(at_hz.size))

@@ -1,0 +1,140 @@
+"""The stride: lines at exact multiples of one rate are found, beats and held pitches are not taken for it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from classifiers.ai.degrade import CODECS, resample, through_codec
+from classifiers.ai.listening import listen
+from classifiers.ai.sign_checks import RATE_HZ, SignChecks
+from classifiers.ai.sign_stride import BEATS_HZ, MARGIN, Lattice, Stride, explain, lines_of, swelling
+from classifiers.audio import Audio
+
+BIN_HZ = 1 / 60
+SECONDS = 20
+
+
+class TestStride(SignChecks):
+    sign = Stride()
+
+
+def upsampled(*, stride: int, seconds: int = SECONDS, seed: int = 0) -> NDArray[np.float32]:
+    """Noise whose samples are weighted by their place in the stride, as a transposed convolution does."""
+    random = np.random.default_rng(seed)
+    count = seconds * RATE_HZ // stride
+    weights = 1 + 0.25 * random.standard_normal(stride)
+    noise = random.standard_normal(count * stride) * np.tile(weights, count)
+    return (0.1 * noise).astype(np.float32)[None]
+
+
+def found(samples: NDArray[np.float32], rate_hz: int = RATE_HZ) -> Lattice:
+    return Stride().find(listen(Audio(samples, rate_hz)))
+
+
+def test_a_stride_is_found_with_its_rate() -> None:
+    lattice = found(upsampled(stride=256))
+    assert lattice.strength > 30
+    assert lattice.spacing_hz == pytest.approx(RATE_HZ / 256, abs=0.01)
+    assert len(lattice.on_hz) > 0.9 * lattice.lines
+
+
+@pytest.mark.parametrize("speed", [0.93, 1.07])
+def test_a_change_of_speed_moves_it_and_hides_nothing(speed: float) -> None:
+    lattice = found(resample(upsampled(stride=256), rate_hz=RATE_HZ * speed, to_hz=RATE_HZ))
+    assert lattice.strength > 30
+    assert lattice.spacing_hz == pytest.approx(RATE_HZ / 256 * speed, rel=1e-3)
+
+
+@pytest.mark.parametrize("codec", ["mp3-128k", "opus-96k"])
+def test_a_codec_hides_nothing(codec: str) -> None:
+    samples, rate_hz = through_codec(upsampled(stride=256, seconds=10), rate_hz=RATE_HZ, codec=CODECS[codec])
+    assert found(samples, rate_hz).strength > 20
+
+
+@pytest.mark.parametrize("codec", [None, "mp3-64k", "mp3-128k", "opus-48k", "aac-128k", "vorbis-96k"])
+def test_codecs_leave_no_stride_of_their_own(codec: str | None) -> None:
+    noise = (0.1 * np.random.default_rng(1).standard_normal((1, 10 * RATE_HZ))).astype(np.float32)
+    if codec is None:
+        assert found(noise).strength == 0
+    else:
+        assert found(*through_codec(noise, rate_hz=RATE_HZ, codec=CODECS[codec])).strength == 0
+
+
+def test_a_held_chord_is_no_stride() -> None:
+    """Sixty exact harmonics for twenty seconds beat with each other at multiples of their pitch."""
+    time_s = np.arange(SECONDS * RATE_HZ) / RATE_HZ
+    random = np.random.default_rng(2)
+    tone = sum(np.sin(2 * np.pi * (116.54 * k * time_s + random.random())) / k for k in range(1, 61))
+    noise = 0.02 * random.standard_normal(time_s.size)
+    assert found((0.1 * tone + noise).astype(np.float32)[None]).strength == 0
+
+
+def test_a_beat_that_is_exact_to_the_sample_is_no_stride() -> None:
+    """The same drum four times a second: its lines at 24 and 28 Hz belong to those at 4 Hz."""
+    random = np.random.default_rng(3)
+    step = RATE_HZ // 4
+    drum = random.standard_normal(step) * np.exp(-np.arange(step) / 400)
+    music = np.tile(drum, 4 * SECONDS) + 0.05 * random.standard_normal(4 * SECONDS * step)
+    assert found((0.1 * music).astype(np.float32)[None]).strength == 0
+
+
+def lattice_of(spacing_hz: float, *, count: int, others: int) -> NDArray[np.float64]:
+    random = np.random.default_rng(4)
+    on_hz = spacing_hz * random.choice(
+        np.arange(3000 // spacing_hz, 14000 // spacing_hz), count, replace=False
+    )
+    at_hz = np.concatenate((on_hz, random.uniform(3000, 14000, others)))
+    return np.stack((at_hz, np.full(at_hz.size, 50.0)), axis=1)
+
+
+def test_strength_grows_with_the_lines_on_it() -> None:
+    few, many = (explain(lattice_of(200.0, count=count, others=4), bin_hz=BIN_HZ) for count in (6, 12))
+    assert 5 < few.strength < many.strength
+    assert many.spacing_hz == pytest.approx(200.0)
+    assert (len(many.on_hz), many.lines) == (12, 16)
+
+
+def test_chance_makes_no_lattice() -> None:
+    for seed in range(20):
+        at_hz = np.random.default_rng(seed).uniform(3000, 14_000, 12)
+        assert explain(np.stack((at_hz, at_hz), axis=1), bin_hz=BIN_HZ).strength < 5
+
+
+def test_a_lattice_among_many_other_lines_does_not_count() -> None:
+    assert explain(lattice_of(200.0, count=8, others=40), bin_hz=BIN_HZ).strength == 0
+
+
+@pytest.mark.parametrize("spacing_hz", [400.0, 689.0625, 750.0])
+def test_the_lattice_of_a_codecs_filter_bank_does_not_count(spacing_hz: float) -> None:
+    assert explain(lattice_of(spacing_hz, count=10, others=1), bin_hz=BIN_HZ).strength == 0
+
+
+def test_a_slow_lattice_is_a_beat() -> None:
+    assert BEATS_HZ[1] > 9.07
+    assert MARGIN > 1
+    assert explain(lattice_of(9.07, count=30, others=2), bin_hz=BIN_HZ).strength == 0
+
+
+def test_nothing_to_hear_has_no_lines() -> None:
+    silence = np.zeros(RATE_HZ, dtype=np.float32)
+    assert swelling(silence, rate_hz=RATE_HZ).size == 0
+    assert lines_of(np.ones(2000, dtype=np.float32), bin_hz=1.0).shape == (0, 2)
+
+
+def test_each_look_is_asked_whether_the_lines_stand_there_too() -> None:
+    """A stride in the first half only, of a piece that is noise all through."""
+    samples = upsampled(stride=256)
+    half = samples.shape[1] // 2
+    samples[:, half:] = 0.1 * np.random.default_rng(5).standard_normal(samples.shape[1] - half)
+    listening = listen(Audio(samples, RATE_HZ))
+    assert Stride().find(listening).strength > 20
+    assert Stride().present(listening).tolist() == [True, True, False, False]
+
+
+def test_the_place_names_rate_lines_and_chance() -> None:
+    words = Stride().place(listen(Audio(upsampled(stride=256), RATE_HZ)))
+    assert "multiples of 172.27 Hz" in words
+    assert "0–20 s" in words
+    assert "once in 10^" in words
