@@ -189,7 +189,10 @@ class Detector:
         if self.stride is None or lattice is None:
             return learnt
         of_stride = self.stride.read(lattice.strength / DECADES)
-        rate = min(1.0, ROUTES * min(learnt.false_positive_rate, of_stride.false_positive_rate))
+        rates = [learnt.false_positive_rate]
+        if self._stands(lattice):
+            rates.append(of_stride.false_positive_rate)
+        rate = min(1.0, ROUTES * min(rates))
         probability, low, high = learnt.probability, learnt.low, learnt.high
         if self._stands(lattice):
             probability = max(probability, of_stride.probability)
