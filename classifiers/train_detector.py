@@ -56,11 +56,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--scorers-of", type=Path, metavar="DIR", help="take what is learnt from there; calibrate the stride"
     )
-    parser.add_argument(
-        "--stride-alone",
-        action="store_true",
-        help="let nothing count that is learnt: to judge families that trained the rest",
-    )
     options = parser.parse_args(arguments)
     console = Console(stderr=True)
     torch.set_num_threads(1)  # sums in one order: the same seed gives the same weights
@@ -77,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
         recordings = [source for source in sources if source.kind in ("human", "machine")]
         console.print(f"{len(recordings)} recordings; looking for strides")
         strengths = measure_strides(recordings, cache=options.cache, workers=options.workers)
-        detector = detector.with_stride(calibrate_stride(recordings, strengths), alone=options.stride_alone)
+        detector = detector.with_stride(calibrate_stride(recordings, strengths))
         assert detector.stride is not None
         report |= {
             "stride": report_stride(recordings, strengths, detector.stride),

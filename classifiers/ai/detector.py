@@ -45,6 +45,10 @@ DECADES: Final = 10.0
 """Its strength is read in decades of chance over this, so that `calibration.SCORES` spans all of it."""
 ROUTES: Final = 2
 """Two ways to be accused, by what was learnt and by the stride. Each may err half as often (Bonferroni)."""
+LEANING: Final = 0.2
+"""The stride accuses only where what was learnt leans the same way: at most this share of human recordings
+scores so high. Console and tracker music is played on a grid too, of 50 or 60 ticks a second; nothing else
+about it is like a decoder's. Of one such piece the stride is certain, and half of all music scores higher."""
 ODDS_A_DECADE: Final = 0.25
 """What a decade adds to `score`, for ranking. Far under its worth (2.3), lest chance shift those without."""
 TOGETHER: Final = "together"
@@ -122,12 +126,12 @@ class Detector:
         self.short, self.long, self.stride = short, long, stride
         self.sha256 = _digest(self._arrays(), self._document())
 
-    def with_stride(self, stride: Calibration, *, alone: bool = False) -> Detector:
-        """The same ear with this calibration of the stride. alone: what was learnt counts no longer."""
+    def with_stride(self, stride: Calibration) -> Detector:
+        """The same ear with this calibration of the stride."""
         return Detector(
             scorers=self._scorers,
-            weights=dict.fromkeys(self.weights, 0.0) if alone else self.weights,
-            offset=0.0 if alone else self._offset,
+            weights=self.weights,
+            offset=self._offset,
             lines=self._lines,
             familiarity=self._familiarity,
             short=self.short,
@@ -157,7 +161,8 @@ class Detector:
         learnt = (self.long if sounding.sum() >= LONG_LOOKS else self.short).read(score)
         reading = self._either(learnt, lattice)
         along = np.array([self.short.read(float(value)).probability for value in joined])
-        if lattice is not None and self._stands(lattice):
+        stands = lattice is not None and self._stands(lattice, learnt)
+        if stands:
             along[STRIDE.present(listening)] = reading.probability
         segments = tuple(
             (start_s, end_s, float(probability))
@@ -172,14 +177,18 @@ class Detector:
             high=reading.high,
             known=True,
             segments=segments,
-            signs=self._readings(heard, odds, sounding, segments, lattice),
-            score=score + (ODDS_A_DECADE * lattice.strength if lattice is not None else 0.0),
+            signs=self._readings(heard, odds, sounding, segments, lattice if stands else None),
+            score=score + (ODDS_A_DECADE * lattice.strength if lattice is not None and stands else 0.0),
             false_positive_rate=reading.false_positive_rate,
         )
 
-    def _stands(self, lattice: Lattice) -> bool:
-        """Its strength alone accuses."""
-        return self.stride is not None and lattice.strength / DECADES >= self.stride.threshold
+    def _stands(self, lattice: Lattice, learnt: Reading) -> bool:
+        """Chance can't explain it, and what was learnt does not speak against it."""
+        return (
+            self.stride is not None
+            and lattice.strength / DECADES >= self.stride.threshold
+            and learnt.false_positive_rate <= LEANING
+        )
 
     def _either(self, learnt: Reading, lattice: Lattice | None) -> Reading:
         """What was learnt and what chance can't explain, as two tests of which one suffices.
@@ -190,11 +199,11 @@ class Detector:
             return learnt
         of_stride = self.stride.read(lattice.strength / DECADES)
         rates = [learnt.false_positive_rate]
-        if self._stands(lattice):
+        if self._stands(lattice, learnt):
             rates.append(of_stride.false_positive_rate)
         rate = min(1.0, ROUTES * min(rates))
         probability, low, high = learnt.probability, learnt.low, learnt.high
-        if self._stands(lattice):
+        if self._stands(lattice, learnt):
             probability = max(probability, of_stride.probability)
             low, high = max(low, of_stride.low), max(high, of_stride.high)
         if rate > FALSE_POSITIVES:
@@ -224,7 +233,7 @@ class Detector:
         places = {sign.name: f"{sign.describes}. {sign.place(heard.listening)}".strip() for sign in SIGNS}
         places[TOGETHER] = "the numbers of all signs at once, for what none of them shows alone."
         readings = []
-        if lattice is not None and self.stride is not None and self._stands(lattice):
+        if lattice is not None and self.stride is not None:
             certain = self.stride.read(lattice.strength / DECADES).probability
             value = float(np.clip(np.log(certain / max(1 - certain, 1e-6)), -ENVELOPE, ENVELOPE))
             detail = f"{STRIDE.describes}. {STRIDE.place(heard.listening)}"

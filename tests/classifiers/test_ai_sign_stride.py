@@ -130,7 +130,9 @@ def test_each_look_is_asked_whether_the_lines_stand_there_too() -> None:
     samples[:, half:] = 0.1 * np.random.default_rng(5).standard_normal(samples.shape[1] - half)
     listening = listen(Audio(samples, RATE_HZ))
     assert Stride().find(listening).strength > 20
-    assert Stride().present(listening).tolist() == [True, True, False, False]
+    there = Stride().present(listening).tolist()
+    assert there[0] and not there[-1]
+    assert there == sorted(there, reverse=True)  # once gone, they do not come back
 
 
 def test_the_place_names_rate_lines_and_chance() -> None:
