@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import csv
 import json
-import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 import torch
@@ -242,8 +242,8 @@ def train(
     state = _State.start(recipe, model)
     if checkpoint.exists():
         state.load(checkpoint)
-    started = time.monotonic()
-    while (elapsed := time.monotonic() - started) < hours * 3600.0:
+    started = monotonic()
+    while (elapsed := monotonic() - started) < hours * 3600.0:
         # Each step draws from its own generator: a resumed run continues the same sequence.
         generator = Generator().manual_seed(seed * 1_000_003 + state.step)
         sources, owners = sample_sources(tracks, weights, recipe, generator)

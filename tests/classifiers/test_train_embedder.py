@@ -101,7 +101,7 @@ def test_training_repeats_by_seed_and_continues(
             patch.setattr(f"{module}.STEPS_PER_EVALUATION", 2)
             patch.setattr(f"{module}.TUNE_BATCHES", 1)
             patch.setattr(f"{module}.EmbedderConfig", lambda **_: SMALL)
-            patch.setattr(f"{module}.time.monotonic", lambda: next(clock))
+            patch.setattr(f"{module}.monotonic", lambda: next(clock))
             train(
                 corpus=corpus,
                 out=out,
