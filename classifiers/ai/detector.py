@@ -204,8 +204,9 @@ class Detector:
         rate = min(1.0, ROUTES * min(rates))
         probability, low, high = learnt.probability, learnt.low, learnt.high
         if self._stands(lattice, learnt):
-            probability = max(probability, of_stride.probability)
-            low, high = max(low, of_stride.low), max(high, of_stride.high)
+            # Chance alone would make it certain; what human music can do is known to one in some hundreds.
+            probability = max(probability, min(of_stride.probability, 1.0 - rate))
+            low, high = max(low, min(of_stride.low, 1.0 - rate)), max(high, of_stride.high)
         if rate > FALSE_POSITIVES:
             low = min(low, CAUTIOUS)
         return Reading(probability, low, high, rate)

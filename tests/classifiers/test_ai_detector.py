@@ -196,6 +196,8 @@ class TestStride:
         assert accused(said)
         assert said.false_positive_rate is not None
         assert said.false_positive_rate <= 0.01
+        assert said.probability is not None
+        assert ACCUSING <= said.probability <= 1 - said.false_positive_rate
         sign = next(sign for sign in said.signs if sign.name == "stride")
         assert "multiples of" in sign.detail
         assert sign.probability >= ACCUSING
