@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from weakref import finalize
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, text, update
 from sqlalchemy.engine import URL, make_url
@@ -57,6 +58,8 @@ class Database:
         self._lock_wait_s = lock_wait_s
         self._clock = clock
         self._engine = _engine(url, lock_wait_s=lock_wait_s)
+        # Who drops a catalog without closing it leaves no connection behind: Python 3.13 warns of those.
+        finalize(self, self._engine.dispose).atexit = False
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
