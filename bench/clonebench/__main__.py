@@ -24,7 +24,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--distractors", type=Path, required=True, help="folder of other recordings: must not be recognised"
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder for results.json, table.md, plot.png")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="folder for results.json, table.md, plot.png; an interrupted run goes on from its answers.jsonl",
+    )
     parser.add_argument("--conditions", default="", help="names, separated by commas; all when not given")
     parser.add_argument("--queries", type=int, default=40, help="catalog queries a condition (%(default)s)")
     parser.add_argument("--negatives", type=int, help="distractor queries a condition (as many as --queries)")
@@ -54,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
             systems=known([OURS, *names(options.peers)]),
             model=options.model,
         )
-        results = run(settings, console=console)
+        results = run(settings, console=console, out=options.out)
     except SoundalikeError as error:
         console.print(f"error: {error}", style="red", highlight=False, markup=False)
         return 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -113,11 +113,13 @@ def draw(
     return queries
 
 
-def jobs(queries: Sequence[Query], *, conditions: Sequence[Condition], query_s: float) -> Iterator[Job]:
-    for query in queries:
-        for start in range(0, len(conditions), CONDITIONS_A_JOB):
-            names = tuple(condition.name for condition in conditions[start : start + CONDITIONS_A_JOB])
-            yield Job(query=query, condition_names=names, query_s=query_s)
+def jobs(work: Mapping[Query, Sequence[str]], *, query_s: float) -> Iterator[Job]:
+    """Each query under the conditions of those names, in portions."""
+    for query, names in work.items():
+        for start in range(0, len(names), CONDITIONS_A_JOB):
+            yield Job(
+                query=query, condition_names=tuple(names[start : start + CONDITIONS_A_JOB]), query_s=query_s
+            )
 
 
 @lru_cache(maxsize=4)

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from multiprocessing import get_context
@@ -16,8 +17,9 @@ from typing import Any, Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from bench.clonebench.journal import Journal, identity
 from bench.clonebench.measure import Answer, system_numbers
-from bench.clonebench.plan import Job, Rendered, draw, jobs, render
+from bench.clonebench.plan import Job, Query, Rendered, draw, jobs, render
 from bench.clonebench.recordings import RATE_HZ, Recording, find, probe_all, read
 from bench.clonebench.systems import System, build
 from bench.conditions import Condition
@@ -42,8 +44,13 @@ class Settings:
     model: str | None = None
 
 
-def run(settings: Settings, *, console: Console, ready: dict[str, System] | None = None) -> dict[str, Any]:
-    """The document that becomes results.json. `ready` replaces systems by name (tests)."""
+def run(
+    settings: Settings, *, console: Console, out: Path, ready: dict[str, System] | None = None
+) -> dict[str, Any]:
+    """The document that becomes results.json. `ready` replaces systems by name (tests).
+
+    Answers that lie in `out` from a run like this one are not asked for again.
+    """
     started = time.monotonic()
     progress = Progress(
         TextColumn("{task.description:24s}"),
@@ -57,25 +64,32 @@ def run(settings: Settings, *, console: Console, ready: dict[str, System] | None
         catalog, left_out = _probe(settings.catalog, progress, "read catalog")
         distractors, more = _probe(settings.distractors, progress, "read distractors")
         _must_differ(catalog, distractors)
-        seconds: dict[str, float] = dict.fromkeys(systems, 0.0)
-        for recording in progress.track(catalog, description="add to every system"):
-            samples = read(recording.path)
-            for name, system in systems.items():
-                before = time.perf_counter()
-                system.add(recording.track_id, samples, RATE_HZ)
-                seconds[name] += time.perf_counter() - before
         shared = {"conditions": settings.conditions, "query_s": settings.query_s, "seed": settings.seed}
         asked = [
             *draw(catalog, others=distractors, count=settings.queries, in_catalog=True, **shared),  # type: ignore[arg-type]
             *draw(distractors, others=distractors, count=settings.negatives, in_catalog=False, **shared),  # type: ignore[arg-type]
         ]
-        work = list(jobs(asked, conditions=settings.conditions, query_s=settings.query_s))
-        answers: dict[str, list[Answer]] = {name: [] for name in systems}
-        task = progress.add_task("ask", total=len(asked) * len(settings.conditions))
-        for rendered in _rendered(work):
-            for name, system in systems.items():
-                answers[name].append(_ask(system, rendered))
-            progress.advance(task)
+        with closing(Journal(out)) as journal:
+            by = {name: identity(system, catalog) for name, system in systems.items()}
+            left = {name: _unanswered(settings, asked, by[name], journal) for name in systems}
+            waiting = {name: system for name, system in systems.items() if left[name]}
+            _add(waiting, catalog, by, journal, progress)
+            work = {
+                query: [
+                    c.name
+                    for c in settings.conditions
+                    if any((query, c.name) in each for each in left.values())
+                ]
+                for query in asked
+            }
+            task = progress.add_task("ask", total=sum(map(len, work.values())))
+            for rendered in _rendered(list(jobs(work, query_s=settings.query_s))):
+                for name, system in waiting.items():
+                    if (rendered.query, rendered.condition_name) in left[name]:
+                        journal.write(by[name], rendered.query, settings.query_s, _ask(system, rendered))
+                progress.advance(task)
+            answers = {name: _answers(settings, asked, by[name], journal) for name in systems}
+            seconds = {name: journal.catalog_s(by[name]) or 0.0 for name in systems}
     audio_s = sum(recording.duration_s for recording in catalog)
     return {
         "run": {
@@ -104,6 +118,49 @@ def run(settings: Settings, *, console: Console, ready: dict[str, System] | None
             for name in settings.systems
         },
     }
+
+
+Question = tuple[Query, str]
+"""A query and the name of a condition."""
+
+
+def _unanswered(settings: Settings, asked: Sequence[Query], by: str, journal: Journal) -> set[Question]:
+    return {
+        (query, condition.name)
+        for query in asked
+        for condition in settings.conditions
+        if journal.answer(by, query, condition.name, settings.query_s) is None
+    }
+
+
+def _answers(settings: Settings, asked: Sequence[Query], by: str, journal: Journal) -> list[Answer]:
+    found = [
+        journal.answer(by, query, condition.name, settings.query_s)
+        for query in asked
+        for condition in settings.conditions
+    ]
+    return [answer for answer in found if answer is not None]
+
+
+def _add(
+    systems: dict[str, System],
+    catalog: Sequence[Recording],
+    by: dict[str, str],
+    journal: Journal,
+    progress: Progress,
+) -> None:
+    """The whole catalog to every system that still has something to answer."""
+    if not systems:
+        return
+    seconds = dict.fromkeys(systems, 0.0)
+    for recording in progress.track(catalog, description="add to every system"):
+        samples = read(recording.path)
+        for name, system in systems.items():
+            before = time.perf_counter()
+            system.add(recording.track_id, samples, RATE_HZ)
+            seconds[name] += time.perf_counter() - before
+    for name, spent in seconds.items():
+        journal.write_catalog_s(by[name], spent)
 
 
 def _systems(settings: Settings, ready: dict[str, System] | None) -> tuple[dict[str, System], dict[str, str]]:

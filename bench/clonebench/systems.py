@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Protocol
 
 from bench.effects import Samples
@@ -65,6 +66,13 @@ BUILDERS: Final[dict[str, Callable[[str | None], System]]] = {
     "audfprint": _audfprint,
     "chromaprint": _chromaprint,
 }
+HERE: Final = Path(__file__).parent
+SOURCES: Final[dict[str, tuple[Path, ...]]] = {
+    OURS: (HERE / "ours.py", HERE.parents[1] / "classifiers", HERE.parents[1] / "index"),
+    "audfprint": (HERE / "audfprint.py",),
+    "chromaprint": (HERE / "chromaprint.py",),
+}
+"""Files and folders whose code decides a system's answers, beside its version."""
 
 
 def build(name: str, *, model: str | None = None) -> System:

@@ -13,6 +13,7 @@ from scipy.signal import fftconvolve
 
 from bench.clonebench.__main__ import main
 from bench.clonebench.chromaprint import ITEM_S, best_run, write_wav
+from bench.clonebench.journal import NAME
 from bench.clonebench.plan import draw, jobs, render
 from bench.clonebench.recordings import RATE_HZ, find, probe_all, read
 from bench.clonebench.run import Settings, run
@@ -86,8 +87,8 @@ def settings(folders: tuple[Path, Path], conditions: str = "clean,pitch+3", **ch
     return Settings(**{**values, **changes})  # type: ignore[arg-type]
 
 
-def test_a_run_measures_what_the_system_can_and_cannot(folders: tuple[Path, Path]) -> None:
-    results = run(settings(folders), console=QUIET, ready={"correlator": Correlator()})
+def test_a_run_measures_what_the_system_can_and_cannot(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    results = run(settings(folders), console=QUIET, out=tmp_path, ready={"correlator": Correlator()})
     numbers = results["systems"]["correlator"]
     clean, transposed = numbers["conditions"]["clean"], numbers["conditions"]["pitch+3"]
     assert (clean["n"], clean["top1"]) == (4, 1.0)
@@ -97,8 +98,55 @@ def test_a_run_measures_what_the_system_can_and_cannot(folders: tuple[Path, Path
     assert numbers["false_positives"]["1% FP"]["n"] == 6
     assert results["run"]["catalog_tracks"] == 3
     assert list(results["run"]["left_out"]) == ["broken.mp3"]
-    again = run(settings(folders), console=QUIET, ready={"correlator": Correlator()})
+    again = run(settings(folders), console=QUIET, out=tmp_path / "again", ready={"correlator": Correlator()})
     assert again["systems"]["correlator"]["conditions"] == numbers["conditions"]
+
+
+class Interrupted(Correlator):
+    """Gives up after so many questions, as a killed run does; counts them."""
+
+    def __init__(self, patience: int) -> None:
+        super().__init__()
+        self.patience = patience
+        self.asked = 0
+
+    def query(self, samples: Samples, rate_hz: int) -> list[Hit]:
+        if self.asked == self.patience:
+            raise KeyboardInterrupt
+        self.asked += 1
+        return super().query(samples, rate_hz)
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    """14 questions: 4 queries and 3 negatives under 2 conditions."""
+    whole = run(settings(folders), console=QUIET, out=tmp_path / "whole", ready={"correlator": Correlator()})
+    with pytest.raises(KeyboardInterrupt):
+        run(settings(folders), console=QUIET, out=tmp_path / "parts", ready={"correlator": Interrupted(5)})
+    with (tmp_path / "parts" / NAME).open("a") as file:
+        file.write('{"by": "torn')
+    second, third = Interrupted(100), Interrupted(0)
+    resumed = run(settings(folders), console=QUIET, out=tmp_path / "parts", ready={"correlator": second})
+    assert second.asked == 9
+    for key in ("conditions", "thresholds", "false_positives"):
+        assert resumed["systems"]["correlator"][key] == whole["systems"]["correlator"][key]
+    run(settings(folders), console=QUIET, out=tmp_path / "parts", ready={"correlator": third})
+    assert third.known == {}, "the catalog was added though nothing was left to ask"
+
+
+def test_answers_of_another_version_or_catalog_do_not_count(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    run(settings(folders, "clean"), console=QUIET, out=tmp_path / "out", ready={"correlator": Correlator()})
+    newer = Interrupted(100)
+    newer.version = "newer"
+    run(settings(folders, "clean"), console=QUIET, out=tmp_path / "out", ready={"correlator": newer})
+    assert newer.asked == 7
+    shutil.copytree(folders[0], tmp_path / "catalog")
+    write_song(tmp_path / "catalog" / "one more.wav", seed=9)
+    larger = Interrupted(100)
+    more = (tmp_path / "catalog", folders[1])
+    run(settings(more, "clean"), console=QUIET, out=tmp_path / "out", ready={"correlator": larger})
+    assert larger.asked == 7
 
 
 def test_plans_and_renderings_follow_the_seed_alone(folders: tuple[Path, Path]) -> None:
@@ -128,7 +176,7 @@ def test_plans_and_renderings_follow_the_seed_alone(folders: tuple[Path, Path]) 
     assert sorted(query.recording.track_id for query in queries[:3]) == sorted(
         row.track_id for row in catalog
     )
-    job = next(jobs(queries, conditions=conditions, query_s=3.0))
+    job = next(jobs({query: [row.name for row in conditions] for query in queries}, query_s=3.0))
     first, second = render(job), render(job)
     assert [one.condition_name for one in first] == [condition.name for condition in conditions]
     for one, other in zip(first, second, strict=True):
@@ -153,26 +201,31 @@ def test_an_excerpt_is_cut_to_the_sample(folders: tuple[Path, Path]) -> None:
     ],
 )
 def test_unusable_input_is_said_in_one_line(
-    folders: tuple[Path, Path], changes: dict[str, object], message: str
+    folders: tuple[Path, Path], tmp_path: Path, changes: dict[str, object], message: str
 ) -> None:
     with pytest.raises(SettingsError, match=message):
-        run(settings(folders, **changes), console=QUIET, ready={"correlator": Correlator()})
+        run(settings(folders, **changes), console=QUIET, out=tmp_path, ready={"correlator": Correlator()})
 
 
 def test_a_recording_on_both_sides_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
     shutil.copytree(folders[1], tmp_path / "others")
     shutil.copy(find(folders[0])[0], tmp_path / "others" / "copy.wav")
     with pytest.raises(SettingsError, match=r"1 recordings are in the catalog and among the distractors"):
-        run(settings((folders[0], tmp_path / "others")), console=QUIET, ready={"correlator": Correlator()})
+        run(
+            settings((folders[0], tmp_path / "others")),
+            console=QUIET,
+            out=tmp_path / "out",
+            ready={"correlator": Correlator()},
+        )
 
 
 def test_a_missing_peer_is_reported_and_not_left_out(
-    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.delenv("FPCALC", raising=False)
     both = settings(folders, "clean", systems=["correlator", "chromaprint"], queries=1, negatives=1)
-    results = run(both, console=QUIET, ready={"correlator": Correlator()})
+    results = run(both, console=QUIET, out=tmp_path, ready={"correlator": Correlator()})
     assert "apt-get install libchromaprint-tools" in results["systems"]["chromaprint"]["missing"]
     assert "conditions" in results["systems"]["correlator"]
 
