@@ -4,9 +4,12 @@ Two crops of the same second, one as it is and one as the world leaves it (`clas
 are pulled together, all other crops of the batch are pushed away (NT-Xent: Chen et al. 2020; for
 audio fingerprints: Chang et al. 2021). Crops of one track that already look alike are not pushed
 apart: music repeats itself. The weights that are kept are an exponential moving average, so that the
-learning rate can stay constant and every run can continue the one before.
+learning rate can stay constant and every run can continue the one before. Annealing comes last and can
+come again: from the checkpoint, which stays as it is, the rate falls to nothing (warm-up, stable, decay:
+Hu et al. 2024).
 
     soundalike train embedder --corpus runs/corpora --out runs/embedder --hours 2
+    soundalike train embedder --corpus runs/corpora --out runs/embedder --hours 0 --anneal-steps 300
 """
 
 from __future__ import annotations
@@ -57,6 +60,8 @@ class Recipe:
     warmup_steps: int = 150
     gradient_clip: float = 1.0
     average_decay: float = 0.995
+    annealed_average_decay: float = 0.98
+    """While the rate falls the latest weights are the best: a shorter average."""
     dimension: int = 56
     """Of the embeddings. 56 bytes a window keep a three-minute track of the catalog under 60 KB."""
     same_track_limit: float = 0.6
@@ -177,6 +182,10 @@ class _State:
         )
         return cls(model=model, average=deepcopy(model), optimiser=optimiser)
 
+    def rate(self, learning_rate: float) -> None:
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate
+
     def load(self, path: Path) -> None:
         state = torch.load(path, weights_only=True, map_location=self.model.device)
         self.model.load_state_dict(state["model"])
@@ -204,6 +213,7 @@ def train(
     corpus: Path,
     out: Path,
     hours: float,
+    anneal_steps: int = 0,
     seed: int = 1,
     start_from: Path | None = None,
     recipe: Recipe | None = None,
@@ -213,7 +223,8 @@ def train(
     """Train for `hours` of wall time, continuing the checkpoint in `out` when there is one.
 
     corpus: folder with tracks.csv (columns path, package, sha256, split). Returns the folder of the
-    best weights by `tune_score`. `start_from`: weights to begin with where there is no checkpoint yet.
+    best weights by `tune_score`. anneal_steps: after that, so many steps with a rate that falls to
+    nothing. `start_from`: weights to begin with where there is no checkpoint yet.
     Raises NotAudio for music that can't be read.
     """
     recipe = recipe or Recipe()
@@ -242,26 +253,62 @@ def train(
     state = _State.start(recipe, model)
     if checkpoint.exists():
         state.load(checkpoint)
+    run = _Run(state, recipe, seed, tracks, weights, tune_batches, out)
     started = monotonic()
     while (elapsed := monotonic() - started) < hours * 3600.0:
-        # Each step draws from its own generator: a resumed run continues the same sequence.
-        generator = Generator().manual_seed(seed * 1_000_003 + state.step)
-        sources, owners = sample_sources(tracks, weights, recipe, generator)
-        reference, query = make_pairs(sources, recipe.augmentation, generator)
-        loss = _learn(state, recipe, reference, query, owners)
-        figures = {"step": float(state.step), "loss": loss, "seconds": elapsed}
+        warm = min(1.0, (state.step + 1) / recipe.warmup_steps)
+        figures = run.step(recipe.learning_rate * warm, recipe.average_decay) | {"seconds": elapsed}
         if state.step % STEPS_PER_EVALUATION == 0:
-            score = tune_score(state.average, tune_batches)
-            figures["tune_top1"] = score
-            if score > state.best:
-                state.best = score
-                # As they are used: half the size, and no cosine changes by more than 0.01.
-                deepcopy(state.average).to(torch.bfloat16).save_pretrained(out / "best")
-            _append(out / "curve.csv", figures)
+            run.judge(figures)
             state.save(checkpoint)
         report(figures)
     state.save(checkpoint)
+    for left in range(anneal_steps, 0, -1):
+        rate = recipe.learning_rate * left / anneal_steps
+        figures = run.step(rate, recipe.annealed_average_decay) | {"seconds": monotonic() - started}
+        if left == 1 or state.step % STEPS_PER_EVALUATION == 0:
+            run.judge(figures)
+        report(figures)
+    if anneal_steps:
+        # The next run goes on from before them, but takes nothing less for its best.
+        best = state.best
+        state.load(checkpoint)
+        state.best = best
+        state.save(checkpoint)
     return out / "best"
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A state and the music it learns from."""
+
+    state: _State
+    recipe: Recipe
+    seed: int
+    tracks: list[StoredTrack]
+    weights: Tensor
+    tune_batches: list[tuple[Tensor, Tensor]]
+    out: Path
+
+    def step(self, learning_rate: float, average_decay: float) -> dict[str, float]:
+        state = self.state
+        # Each step draws from its own generator: a resumed run continues the same sequence.
+        generator = Generator().manual_seed(self.seed * 1_000_003 + state.step)
+        sources, owners = sample_sources(self.tracks, self.weights, self.recipe, generator)
+        reference, query = make_pairs(sources, self.recipe.augmentation, generator)
+        state.rate(learning_rate)
+        loss = _learn(state, self.recipe, reference, query, owners, average_decay=average_decay)
+        return {"step": float(state.step), "loss": loss}
+
+    def judge(self, figures: dict[str, float]) -> None:
+        """Adds the score on the tune split to figures and curve; keeps the weights if they are the best."""
+        state = self.state
+        figures["tune_top1"] = tune_score(state.average, self.tune_batches)
+        if figures["tune_top1"] > state.best:
+            state.best = figures["tune_top1"]
+            # As they are used: half the size, and no cosine changes by more than 0.01.
+            deepcopy(state.average).to(torch.bfloat16).save_pretrained(self.out / "best")
+        _append(self.out / "curve.csv", figures)
 
 
 def _usable(tracks: list[StoredTrack]) -> tuple[list[StoredTrack], Tensor]:
@@ -273,10 +320,10 @@ def _usable(tracks: list[StoredTrack]) -> tuple[list[StoredTrack], Tensor]:
     return usable, torch.tensor([float(len(track.levels)) for track in usable]).sqrt()
 
 
-def _learn(state: _State, recipe: Recipe, reference: Tensor, query: Tensor, owners: Tensor) -> float:
+def _learn(
+    state: _State, recipe: Recipe, reference: Tensor, query: Tensor, owners: Tensor, *, average_decay: float
+) -> float:
     """One step of gradient descent; returns the loss."""
-    for group in state.optimiser.param_groups:
-        group["lr"] = recipe.learning_rate * min(1.0, (state.step + 1) / recipe.warmup_steps)
     embedded = embed_batch(state.model, torch.cat([reference, query]))
     half = len(reference)
     loss = contrastive_loss(embedded[:half], embedded[half:], owners, recipe)
@@ -285,7 +332,7 @@ def _learn(state: _State, recipe: Recipe, reference: Tensor, query: Tensor, owne
     torch.nn.utils.clip_grad_norm_(state.model.parameters(), recipe.gradient_clip)
     state.optimiser.step()
     state.step += 1
-    decay = min(recipe.average_decay, state.step / (state.step + 10.0))
+    decay = min(average_decay, state.step / (state.step + 10.0))
     with torch.no_grad():
         for kept, current in zip(state.average.parameters(), state.model.parameters(), strict=True):
             kept.lerp_(current, 1.0 - decay)

@@ -29,6 +29,12 @@ def embedder(
         Path, typer.Option(help="Folder for spectrograms, checkpoint, curve and the best weights.")
     ] = Path("runs/embedder"),
     hours: Annotated[float, typer.Option(min=0.0, help="Wall time to train for.")] = 2.0,
+    anneal_steps: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Then so many steps to a learning rate of zero; the checkpoint stays as before them."
+        ),
+    ] = 0,
     seed: Annotated[int, typer.Option(help="Same seed, same corpus, same machine: same weights.")] = 1,
     start_from: Annotated[
         Path | None,
@@ -43,7 +49,7 @@ def embedder(
     Uses a GPU when there is one, else the CPU, in bfloat16 where it has that. The best weights so far are
     always in `OUT/best` and can be tried at once:
 
-        soundalike train embedder --hours 2
+        soundalike train embedder --hours 2 --anneal-steps 300
 
         soundalike check --embedder runs/embedder/best song.mp3
     """
@@ -84,6 +90,7 @@ def embedder(
             corpus=corpus,
             out=out,
             hours=hours,
+            anneal_steps=anneal_steps,
             seed=seed,
             start_from=start_from,
             report=report,

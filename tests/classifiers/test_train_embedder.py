@@ -92,10 +92,10 @@ def test_training_repeats_by_seed_and_continues(
 ) -> None:
     recipe = Recipe(pairs=8)
 
-    def run(out: Path, steps: int) -> list[float]:
+    def run(out: Path, steps: int, anneal_steps: int = 0) -> list[float]:
         """Train for so many steps: the clock jumps past the end after the last."""
         losses: list[float] = []
-        clock = iter([0.0] * (steps + 1) + [1e9])
+        clock = iter([0.0] * (steps + 1) + [1e9] * (1 + anneal_steps))
         with monkeypatch.context() as patch:
             module = "classifiers.train_embedder"
             patch.setattr(f"{module}.STEPS_PER_EVALUATION", 2)
@@ -106,6 +106,7 @@ def test_training_repeats_by_seed_and_continues(
                 corpus=corpus,
                 out=out,
                 hours=1.0,
+                anneal_steps=anneal_steps,
                 recipe=recipe,
                 report=lambda figures: losses.append(figures["loss"]),
             )
@@ -113,13 +114,17 @@ def test_training_repeats_by_seed_and_continues(
 
     whole = run(tmp_path / "a", 4)
     assert len(whole) == 4
-    first, then = run(tmp_path / "b", 2), run(tmp_path / "b", 2)
-    assert first + then == pytest.approx(whole, rel=1e-4)
+    first = run(tmp_path / "b", 2, anneal_steps=3)
+    assert len(first) == 5
+    then = run(tmp_path / "b", 2)  # as if there had been no annealing
+    assert first[:2] + then == pytest.approx(whole, rel=1e-4)
     weights = EmbedderModel.from_pretrained(tmp_path / "a" / "best")
     assert Embedder(tmp_path / "a" / "best").dimension == 16
     assert weights.config.hidden_size == 32
     with (tmp_path / "a" / "curve.csv").open() as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["2.0", "4.0"]
+    with (tmp_path / "b" / "curve.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["2.0", "4.0", "5.0", "4.0"]
 
 
 def test_a_narrowed_network_keeps_the_cosines_of_the_windows_it_was_narrowed_by() -> None:
