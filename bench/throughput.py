@@ -1,10 +1,11 @@
 """How fast the way of an upload is, stage by stage: audio seconds per wall second, and peak memory.
 
-    python -m bench.throughput --catalog runs/sets/tune --uploads runs/sets/test --count 10 --tracks 1000
+    python -m bench.throughput --catalog runs/sets/tune --uploads runs/sets/test --tracks 100,1000,10000
 
 Each upload is decoded, turned into a picture, embedded, searched, aligned and judged as in the job, one
-after the other in this process; each stage's wall time is summed. Figures of one run compare with each
-other; on a shared machine they do not compare with another day's.
+after the other; each stage's wall time is summed. The catalog lies in a mapped shard, as a worker has it, and
+each of its sizes is measured in a process of its own, so that the peak memory is that of recognising alone.
+Figures of one run compare with each other; on a shared machine they do not compare with another day's.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ import argparse
 import json
 import math
 import resource
+import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -34,7 +37,11 @@ from classifiers.audio import Audio
 from classifiers.fingerprint import Fingerprinter, ReferencePrint, load_fingerprinter
 from classifiers.resample import to_mono
 from classifiers.spectrogram import log_frequency_db
+from index.changelog import Entry
+from index.library import Library, Masked
+from index.manifest import Manifest, from_json, to_json
 from index.matcher import Matcher
+from index.shards import open_shard, write_shard
 from pipeline.decode import decode
 from pipeline.events import Upload
 from pipeline.evidence import AiAssessment
@@ -45,6 +52,8 @@ from soundalike.errors import AudioError, SettingsError
 R = TypeVar("R")
 LONGEST_S = 180.0
 """Of each recording: a usual upload."""
+MANIFEST = "manifest.json"
+RECOGNISING = ("spectrogram", "embed", "search", "align")
 
 
 class Stopwatch:
@@ -128,46 +137,100 @@ def fill_up(
         )
 
 
+def _write(prints: Mapping[str, ReferencePrint], tracks: int, folder: Path) -> None:
+    """A catalog of that size in one shard, with what a process needs to open it."""
+    named = enumerate(fill_up(prints, tracks))
+    ref = write_shard(
+        folder,
+        "bench",
+        ((Entry(number, track_id, "0" * 64, "0" * 64), heard) for number, (track_id, heard) in named),
+    )
+    (folder / MANIFEST).write_bytes(to_json(Manifest(model_sha256="0" * 64, shards=(ref,))))
+
+
+def _measure_here(folder: Path, uploads: list[Path], console: Console) -> dict[str, Any]:
+    """Opens the catalog that was written to `folder` and judges the uploads."""
+    (ref,) = from_json((folder / MANIFEST).read_bytes(), name=MANIFEST).shards
+    shard = open_shard(folder, ref, verify=())
+    matcher = Matcher(Library([Masked(shard, frozenset(), None)], {}))
+    _decode(uploads[0])  # the decoding process starts once, not per upload
+    watch, audio_s = measure(uploads, fingerprinter=load_fingerprinter(), matcher=matcher, console=console)
+    return {
+        "tracks": matcher.tracks,
+        "uploads": len(uploads),
+        "audio_s": audio_s,
+        "stage_s": dict(watch.seconds),
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _measure_apart(folder: Path, arguments: list[str]) -> dict[str, Any]:
+    command = [sys.executable, "-m", "bench.throughput", *arguments, "--opened", str(folder)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    figures: dict[str, Any] = json.loads(done.stdout)
+    return figures
+
+
+def table(measured: list[dict[str, Any]]) -> Table:
+    """Seconds a three-minute upload by stage, one column a catalog size."""
+    shown = Table("s per 3 min", *(f"{row['tracks']:,} tracks" for row in measured))
+
+    def line(name: str, value: Callable[[dict[str, Any]], str]) -> None:
+        shown.add_row(name, *(value(row) for row in measured))
+
+    def seconds(row: dict[str, Any], stages: Collection[str]) -> float:
+        spent: float = sum(row["stage_s"][stage] for stage in stages)
+        return spent / float(row["audio_s"]) * 180.0
+
+    stages = list(measured[0]["stage_s"])
+    for stage in stages:
+        line(stage, lambda row, stage=stage: f"{seconds(row, [stage]):.3f}")  # type: ignore[misc]
+    line("recognising", lambda row: f"{seconds(row, RECOGNISING):.3f}")
+    line("all", lambda row: f"{seconds(row, stages):.3f}")
+    line("audio s per wall s", lambda row: f"{180.0 / seconds(row, stages):.0f}")
+    line("peak memory, MiB", lambda row: f"{row['peak_mib']:.0f}")
+    return shown
+
+
 def main(arguments: list[str] | None = None) -> int:
+    given = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--catalog", type=Path, required=True, help="folder of recordings to search in")
     parser.add_argument("--uploads", type=Path, required=True, help="folder of recordings to judge")
     parser.add_argument("--count", type=int, default=10, help="uploads to judge (default 10)")
-    parser.add_argument("--tracks", type=int, default=0, help="fill the catalog up with invented tracks")
+    parser.add_argument(
+        "--tracks", default="1000", help="catalog sizes, reached with invented tracks (default %(default)s)"
+    )
     parser.add_argument("--out", type=Path, help="also write the figures to this JSON file")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--opened", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args(given)
     console = Console(stderr=True)
     try:
         uploads = _spread(find(options.uploads), options.count, folder=options.uploads)
-        fingerprinter = load_fingerprinter()
-        prints = _catalog(find(options.catalog), fingerprinter, console)
-        matcher = Matcher(dict(fill_up(prints, options.tracks)))
-        _decode(uploads[0])  # the decoding process starts once, not per upload
-        watch, audio_s = measure(uploads, fingerprinter=fingerprinter, matcher=matcher, console=console)
-    except SettingsError as error:
+        if options.opened is not None:
+            print(json.dumps(_measure_here(options.opened, uploads, console)))
+            return 0
+        sizes = [int(part) for part in options.tracks.split(",")]
+        prints = _catalog(find(options.catalog), load_fingerprinter(), console)
+    except (SettingsError, ValueError) as error:
         console.print(f"throughput: {error}")
         return 2
-    total = sum(watch.seconds.values())
-    table = Table("stage", "s per 3 min", "audio s per wall s", "share")
-    for stage, seconds in [*watch.seconds.items(), ("all", total)]:
-        share = f"{seconds / total:.0%}"
-        table.add_row(stage, f"{seconds / audio_s * 180:.3f}", f"{audio_s / max(seconds, 1e-9):,.0f}", share)
-    Console().print(table)
-    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    measured = []
+    for size in sizes:
+        with TemporaryDirectory(prefix="soundalike-throughput-") as folder:
+            _write(prints, size, Path(folder))
+            measured.append(_measure_apart(Path(folder), given))
+    Console().print(table(measured))
+    row = measured[0]
     print(
-        f"{len(uploads)} uploads, {audio_s:.0f} s of audio, {matcher.tracks} catalog tracks,"
-        f" {torch.get_num_threads()} threads; peak memory {peak_mib:.0f} MiB; {datetime.now(UTC):%Y-%m-%d}"
+        f"{row['uploads']} uploads, {row['audio_s']:.0f} s of audio, {row['threads']} threads;"
+        f" {datetime.now(UTC):%Y-%m-%d}"
     )
     if options.out:
-        figures = {
-            "audio_s": audio_s,
-            "stage_s": watch.seconds,
-            "peak_mib": peak_mib,
-            "tracks": matcher.tracks,
-        }
-        options.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        options.out.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
