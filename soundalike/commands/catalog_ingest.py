@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING
 from index.metadata_csv import Metadata, Row
 from index.terms import clean_name
 from index.tracks import Right, Track
-from soundalike.errors import AudioEmpty, AudioNotFound, CatalogError, DuplicateTrack, SoundalikeError
+from soundalike.errors import (
+    AudioEmpty,
+    AudioNotFound,
+    CatalogError,
+    DuplicateTrack,
+    FetchFailed,
+    SoundalikeError,
+)
 
 if TYPE_CHECKING:
     from classifiers.fingerprint import ReferencePrint
@@ -143,14 +150,16 @@ def failure(candidate: Candidate, error: SoundalikeError) -> Failure:
 
 
 def hash_file(file: Path) -> str:
-    """sha256 over the bytes, in hex. Raises AudioNotFound if they can't be read."""
+    """sha256 over the bytes, in hex. Raises AudioNotFound, or FetchFailed for what can't be read."""
     digest = hashlib.sha256()
     try:
         with file.open("rb") as opened:
             while block := opened.read(HASH_BLOCK_BYTES):
                 digest.update(block)
-    except OSError as error:
+    except FileNotFoundError as error:
         raise AudioNotFound(f"{file}: {error.strerror}; check the path") from error
+    except OSError as error:
+        raise FetchFailed(f"{file}: {error.strerror}; let this program read it, then run again") from error
     return digest.hexdigest()
 
 

@@ -22,8 +22,9 @@ from typer.testing import CliRunner
 
 from index.catalog import Catalog
 from soundalike.commands import catalog as command
+from soundalike.commands.catalog_ingest import hash_file
 from soundalike.commands.catalog_terms import parse_instant
-from soundalike.errors import CatalogError, NotAudio, SettingsError, UnknownTrack
+from soundalike.errors import AudioNotFound, CatalogError, FetchFailed, NotAudio, SettingsError, UnknownTrack
 
 MODEL = "a" * 64
 ROOT = Path(__file__).parents[2]
@@ -459,3 +460,11 @@ def test_real_recordings_through_the_real_decoder_and_network(tmp_path: Path) ->
             assert heard.duration_s == pytest.approx(6.0)
             assert len(heard.vectors) > 5
             assert catalog.track(track_id).duration_s == heard.duration_s
+
+
+def test_a_file_that_is_there_but_closed_to_us_is_not_called_missing(tmp_path: Path) -> None:
+    """A folder can't be read as a file by anybody, not even by root in a container."""
+    with pytest.raises(FetchFailed, match="let this program read it"):
+        hash_file(tmp_path)
+    with pytest.raises(AudioNotFound, match="check the path"):
+        hash_file(tmp_path / "song.wav")
