@@ -28,6 +28,8 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.engine import URL
 
+import soundalike  # noqa: F401 -- says how OpenMP waits, before torch and FAISS load it
+
 if TYPE_CHECKING:
     from pipeline.kafka_log import KafkaLog
 
