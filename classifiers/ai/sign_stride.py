@@ -19,6 +19,8 @@ of speed moves all lines together. Steps:
    explain the lines nearly as well.
 6. Filter banks of lossy codecs do it too, in wider lattices: MP3 at multiples of 689.06 Hz (32 bands),
    low-rate Opus of 400 Hz (blocks of 2.5 ms). What more than `WIDEST_HZ` explains best is a codec's.
+7. Consoles and home computers play in step with the picture, 50 or 60 times a second: a lattice
+   of just that spacing is theirs, whoever else may use it.
 """
 
 from __future__ import annotations
@@ -58,6 +60,9 @@ ANCHORS: Final = {BEATS_HZ: 4, STRIDES_HZ: 12}
 """How many of the strongest lines a spacing is derived from."""
 WIDEST_HZ: Final = 340.0
 """Opus's 400 Hz, slowed down by an eighth, is still wider."""
+PICTURES_HZ: Final = (50.0, 60.0)
+"""PAL 50.0, NTSC 59.94; consoles run at 49.9 to 50.1 and 59.7 to 60.1."""
+PICTURE_SHARE: Final = 0.007
 LEAST_SHARE: Final = 1 / 3
 MARGIN: Final = 1.05
 """How much stronger than the best beat. A pure lattice of strides is 1.1 to 1.9 times as strong."""
@@ -197,6 +202,7 @@ def explain(lines: Double, *, bin_hz: float) -> Lattice:
     if (
         not enough
         or stride.spacing_hz > WIDEST_HZ
+        or any(abs(stride.spacing_hz / rate_hz - 1) < PICTURE_SHARE for rate_hz in PICTURES_HZ)
         or stride.strength <= MARGIN * beat.strength
         or stride.strength <= 0
     ):

@@ -111,6 +111,12 @@ def test_the_lattice_of_a_codecs_filter_bank_does_not_count(spacing_hz: float) -
     assert explain(lattice_of(spacing_hz, count=10, others=1), bin_hz=BIN_HZ).strength == 0
 
 
+@pytest.mark.parametrize("spacing_hz", [50.0, 50.007, 59.7275, 59.94, 60.0988])
+def test_a_lattice_in_step_with_the_picture_is_a_consoles(spacing_hz: float) -> None:
+    assert explain(lattice_of(spacing_hz, count=20, others=1), bin_hz=BIN_HZ).strength == 0
+    assert explain(lattice_of(1.05 * spacing_hz, count=20, others=1), bin_hz=BIN_HZ).strength > 10
+
+
 def test_a_slow_lattice_is_a_beat() -> None:
     assert BEATS_HZ[1] > 9.07
     assert MARGIN > 1
