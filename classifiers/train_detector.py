@@ -3,11 +3,10 @@
     python -m classifiers.train_detector --human runs/corpora/tracks.csv --machine ai/MANIFEST.csv \\
         --machine-folder ace-step=music/calm --cache runs/ai --out classifiers/weights/detector
 
-Only the splits `train` and `tune` of the human table are read; `test` is for `bench.aibench` alone. Rendered
-excerpts are kept under --cache, so that a second run starts at the features. With `--without-fold K` the
+Only the splits `train` and `tune` of the human table are read; `test` is for `bench.aibench` alone. What was
+measured is kept under --cache, so that a second run starts at the learning. With `--without-fold K` the
 families and packages of one fold are left out of everything, calibration too: a detector that never met them,
-for `bench.aibench --weights`. With `--scorers-of DIR` all that is learnt comes from an earlier run and
-only the stride is calibrated anew, in minutes.
+for `bench.aibench --weights`.
 """
 
 from __future__ import annotations
@@ -22,22 +21,23 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from classifiers.ai.detector import Detector, load_detector
-from classifiers.ai.evaluation import evaluate
+from classifiers.ai.calibration import Calibration
+from classifiers.ai.detector import DECADES, Detector
+from classifiers.ai.evaluation import accusations, evaluate
 from classifiers.ai.examples import (
+    CLEAN,
     Source,
     folder_sources,
     human_sources,
     machine_sources,
-    render_all,
     synthetic_sources,
 )
-from classifiers.ai.stride_training import calibrate_stride, measure_strides, report_stride
-from classifiers.ai.training import FOLDS, Table, fit, measure_examples, out_of_fold
+from classifiers.ai.stride_training import calibrate_stride, report_stride, strides_of
+from classifiers.ai.training import FOLDS, Table, fit, measure_sources, out_of_fold, with_decades
 from soundalike.errors import SettingsError, SoundalikeError
 
-SYNTHETIC = 200
-"""Sounds of the recipes: about a tenth of the examples."""
+SYNTHETIC = 240
+"""Sounds of the recipes, half of them pads."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,38 +47,27 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--machine-folder", action="append", default=[], metavar="FAMILY=DIR", help="a generator's folder"
     )
-    parser.add_argument("--cache", type=Path, required=True, help="keeps rendered excerpts")
+    parser.add_argument("--cache", type=Path, required=True, help="keeps what was measured")
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights and training.json")
-    parser.add_argument("--workers", type=int, default=2, help="processes that render")
+    parser.add_argument("--workers", type=int, default=2, help="processes that render and measure")
     parser.add_argument(
         "--without-fold", type=int, choices=range(len(FOLDS)), help="leave one fold out of everything"
-    )
-    parser.add_argument(
-        "--scorers-of", type=Path, metavar="DIR", help="take what is learnt from there; calibrate the stride"
     )
     options = parser.parse_args(arguments)
     console = Console(stderr=True)
     torch.set_num_threads(1)  # sums in one order: the same seed gives the same weights
     try:
         sources = sources_of(options)
-        if options.scorers_of is None:
-            console.print(f"{len(sources)} recordings; rendering what is not in {options.cache} yet")
-            excerpts = render_all(sources, cache=options.cache / "excerpts", workers=options.workers)
-            console.print(f"{len(excerpts)} excerpts; measuring")
-            detector, report = train(measure_examples(excerpts, workers=options.workers))
-        else:
-            detector = load_detector(options.scorers_of)
-            report = json.loads((options.scorers_of / "training.json").read_text(encoding="utf-8"))
+        console.print(f"{len(sources)} recordings; measuring what is not in {options.cache} yet")
+        table = measure_sources(sources, cache=options.cache / "looks", workers=options.workers)
         recordings = [source for source in sources if source.kind in ("human", "machine")]
-        console.print(f"{len(recordings)} recordings; looking for strides")
-        strengths = measure_strides(recordings, cache=options.cache, workers=options.workers)
-        detector = detector.with_stride(calibrate_stride(recordings, strengths))
-        assert detector.stride is not None
-        report |= {
-            "stride": report_stride(recordings, strengths, detector.stride),
-            "weights": detector.weights,
-            "sha256": detector.sha256,
-        }
+        console.print(f"{len(table.groups)} looks; looking for strides")
+        strides = strides_of(recordings, cache=options.cache, workers=options.workers)
+        strengths = np.array([strides[source.path, CLEAN] for source in recordings])
+        stride = calibrate_stride(recordings, strengths)
+        console.print("learning")
+        detector, report = train(table.with_strides(strides), stride=stride)
+        report["stride"] = report_stride(recordings, strengths, stride)
     except SoundalikeError as error:
         console.print(f"[red]{error}[/red]")
         return 2
@@ -89,13 +78,25 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def train(table: Table) -> tuple[Detector, dict[str, Any]]:
+def train(table: Table, *, stride: Calibration | None = None) -> tuple[Detector, dict[str, Any]]:
     """The detector, and what its signs are worth on groups that were held out."""
     odds, scored = out_of_fold(table)
-    detector = fit(table, odds, scored)
-    joined = detector.join(odds)
-    report = evaluate(table, odds | {"joined": np.asarray(joined)}, scored)
-    return detector, report | {"weights": detector.weights, "sha256": detector.sha256}
+    detector = fit(table, odds, scored, stride=stride)
+    joined = np.asarray(detector.join(odds), dtype=np.float64)
+    both = with_decades(table, joined, detector.decade)
+    report = evaluate(table, odds | {"joined": joined, "both": both}, scored)
+    report["accused"] = accusations(
+        table,
+        both,
+        scored,
+        threshold=detector.long.threshold,
+        least_decades=DECADES * (np.inf if stride is None else stride.threshold),
+    )
+    return detector, report | {
+        "weights": detector.weights,
+        "decade": detector.decade,
+        "sha256": detector.sha256,
+    }
 
 
 def sources_of(options: argparse.Namespace) -> list[Source]:

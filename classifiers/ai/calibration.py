@@ -11,7 +11,8 @@ drawing packages and generator families anew, not clips, because the next upload
 
 Two parameters don't follow the tail, where people are accused. There the curve is lifted to what was counted:
 the share of machine-made recordings among all that score at least this high. So `low` reaches `ACCUSING`
-exactly where the conformal rate is at most `FALSE_POSITIVES` and that share is large enough; never else.
+exactly where the conformal rate is at most `FALSE_POSITIVES`, stays under twice that when packages are drawn
+anew, and that share is large enough; never else.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from scipy.optimize import minimize
 Float = NDArray[np.float64]
 
 FALSE_POSITIVES: Final = 0.01
+FALSE_POSITIVES_AT_MOST: Final = 0.02
+"""What that rate may reach when packages are drawn anew (INTERVAL): new music is a new package."""
 ACCUSING: Final = 0.9
 """The lower bound from which the policy takes the detector at its word (policy default)."""
 CAUTIOUS: Final = ACCUSING - 0.01
@@ -100,14 +103,17 @@ def calibrate(
     random = np.random.default_rng(seed)
     rate = conformal_rate(scores[~machine_made], SCORES, weights=weights[~machine_made])
     tail = _tail(scores, machine_made, weights, rate)
-    curves, tails = [], []
+    curves, tails, rates = [], [], []
     for _ in range(DRAWS):
         drawn = weights * _draw_groups(groups, machine_made, random)
         curves.append(_logistic(scores, machine_made, drawn))
         tails.append(_tail(scores, machine_made, drawn, rate))
+        rates.append(conformal_rate(scores[~machine_made], SCORES, weights=drawn[~machine_made]))
     low, high = np.percentile(curves, INTERVAL, axis=0)
     tail_low = np.percentile(tails, INTERVAL[0], axis=0)
+    rate_high = np.percentile(rates, INTERVAL[1], axis=0)
     accusing = (rate <= false_positives) & (np.maximum.accumulate(tail_low) >= ACCUSING)
+    accusing &= rate_high <= FALSE_POSITIVES_AT_MOST * false_positives / FALSE_POSITIVES
     low = np.where(accusing, np.maximum(low, np.maximum.accumulate(tail_low)), np.minimum(low, CAUTIOUS))
     probability = np.where(accusing, np.maximum(probability, np.maximum.accumulate(tail)), probability)
     threshold = float(SCORES[accusing.argmax()]) if accusing.any() else float("inf")

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from classifiers.ai.calibration import CAUTIOUS, FALSE_POSITIVES, Calibration, Reading
+from classifiers.ai.calibration import CAUTIOUS, Calibration
 from classifiers.ai.ground import LEAST_LOUDNESS_DB, STRANGE_SHARE, Familiarity, no_ground
 from classifiers.ai.listening import Listening, listen
 from classifiers.ai.scorer import ENVELOPE, SCORER_PARTS, Scorer
@@ -40,17 +41,15 @@ NAME: Final = "soundalike-second-ear"
 SIGNS: Final[tuple[Sign, ...]] = (Comb(), Grain(), Stereo(), Texture(), Timing())
 """Every sign whose numbers are judged by what was learnt; which of them count is learnt too."""
 STRIDE: Final = Stride()
-"""The sign that needs no learning: chance is its measure. It stands beside the others."""
+"""The sign that needs no learning: chance is its measure. It is measured once on the whole recording."""
 DECADES: Final = 10.0
 """Its strength is read in decades of chance over this, so that `calibration.SCORES` spans all of it."""
-ROUTES: Final = 2
-"""Two ways to be accused, by what was learnt and by the stride. Each may err half as often (Bonferroni)."""
 LEANING: Final = 0.2
-"""The stride accuses only where what was learnt leans the same way: at most this share of human recordings
-scores so high. Console and tracker music is played on a grid too, of 50 or 60 ticks a second; nothing else
-about it is like a decoder's. Of one such piece the stride is certain, and half of all music scores higher."""
-ODDS_A_DECADE: Final = 0.25
-"""What a decade adds to `score`, for ranking. Far under its worth (2.3), lest chance shift those without."""
+"""The stride adds no more than takes a recording over the threshold that the rest puts among the highest of
+this share of human ones. Of chip music played on a grid of ticks it is certain, and the rest is not."""
+MOST_DECADES: Final = 10.0
+"""More of them add nothing to the score: chance is out of the question already, and what else swells at one
+rate (console and tracker music, on its grid of 50 or 60 ticks a second) has as many."""
 TOGETHER: Final = "together"
 """The scorer that sees the numbers of all signs at once: what none of them shows alone."""
 LONG_LOOKS: Final = 4
@@ -77,7 +76,7 @@ class Assessment:
 
     segments: (start_s, end_s, probability), silent ones left out: of silence nothing is known.
     score: joined log odds before calibration, and what the stride adds to them.
-    false_positive_rate: conformal share of human recordings that one of both ways would put so far out.
+    false_positive_rate: conformal share of human recordings that score so high in their worst codec.
     """
 
     probability: float | None
@@ -103,6 +102,8 @@ class Detector:
     """A trained second ear. Holds no state between recordings; one instance may serve many threads.
 
     lines: slope and offset from the odds of each sign to calibrated ones, for people to read.
+    long: of recordings of LONG_LOOKS looks and more, by their score. stride: by its own decades alone.
+    decade: what each of them adds to the score.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class Detector:
         short: Calibration,
         long: Calibration,
         stride: Calibration | None = None,
+        decade: float = 0.0,
     ) -> None:
         self.name = NAME
         self._scorers = scorers
@@ -123,21 +125,8 @@ class Detector:
         self._offset = offset
         self._lines = lines
         self._familiarity = familiarity
-        self.short, self.long, self.stride = short, long, stride
+        self.short, self.long, self.stride, self.decade = short, long, stride, decade
         self.sha256 = _digest(self._arrays(), self._document())
-
-    def with_stride(self, stride: Calibration) -> Detector:
-        """The same ear with this calibration of the stride."""
-        return Detector(
-            scorers=self._scorers,
-            weights=self.weights,
-            offset=self._offset,
-            lines=self._lines,
-            familiarity=self._familiarity,
-            short=self.short,
-            long=self.long,
-            stride=stride,
-        )
 
     def assess(self, audio: Audio) -> Assessment:
         """`audio` at any rate and length. Deterministic; never raises for what it hears."""
@@ -148,22 +137,26 @@ class Detector:
         reason = no_ground(listening, duration_s=duration_s)
         if reason is not None:
             return _unknown(reason)
-        heard = measure(listening)
-        odds = self.sign_odds(heard)
-        joined = self.join(odds)
         sounding = listening.loudness_db >= LEAST_LOUDNESS_DB
+        long = bool(sounding.sum() >= LONG_LOOKS)
+        with ThreadPoolExecutor(1) as beside:  # a third of the work, on the second core where there is one
+            found = beside.submit(STRIDE.find, listening) if long and self.stride is not None else None
+            heard = measure(listening)
+            odds = self.sign_odds(heard)
+        lattice = found.result() if found is not None else None
+        joined = self.join(odds)
         distances = self._familiarity.distance(self.standardised(heard))
         if (distances[sounding] > self._familiarity.limit).mean() >= STRANGE_SHARE:
             detail = f"{np.median(distances[sounding]) / self._familiarity.limit:.1f} times the usual limit"
             return _unknown(f"unlike anything that was calibrated on ({detail})")
         score = float(joined[sounding].mean())
-        lattice = STRIDE.find(listening) if self.stride is not None else None
-        learnt = (self.long if sounding.sum() >= LONG_LOOKS else self.short).read(score)
-        reading = self._either(learnt, lattice)
-        along = np.array([self.short.read(float(value)).probability for value in joined])
-        stands = lattice is not None and self._stands(lattice, learnt)
-        if stands:
-            along[STRIDE.present(listening)] = reading.probability
+        adds = self.decade * min(lattice.strength, MOST_DECADES) if lattice is not None else 0.0
+        score += adds
+        reading = (self.long if long else self.short).read(score)
+        if not self._stands(lattice):
+            reading = replace(reading, low=min(reading.low, CAUTIOUS))
+        present = STRIDE.present(listening) if adds > 0 else np.zeros(listening.looks, dtype=bool)
+        along = [self.short.read(float(one)).probability for one in joined + adds * present]
         segments = tuple(
             (start_s, end_s, float(probability))
             for (start_s, end_s), probability, heard_it in zip(
@@ -177,39 +170,21 @@ class Detector:
             high=reading.high,
             known=True,
             segments=segments,
-            signs=self._readings(heard, odds, sounding, segments, lattice if stands else None),
-            score=score + (ODDS_A_DECADE * lattice.strength if lattice is not None and stands else 0.0),
+            signs=self._readings(heard, odds, sounding, segments, lattice),
+            score=score,
             false_positive_rate=reading.false_positive_rate,
         )
 
-    def _stands(self, lattice: Lattice, learnt: Reading) -> bool:
-        """Chance can't explain it, and what was learnt does not speak against it."""
-        return (
-            self.stride is not None
-            and lattice.strength / DECADES >= self.stride.threshold
-            and learnt.false_positive_rate <= LEANING
-        )
+    def _stands(self, lattice: Lattice | None) -> bool:
+        """Whether the stride is there beyond chance.
 
-    def _either(self, learnt: Reading, lattice: Lattice | None) -> Reading:
-        """What was learnt and what chance can't explain, as two tests of which one suffices.
-
-        No lattice proves nothing and lowers nothing but the rate, which pays for having asked twice.
+        What was learnt accuses nobody by itself: a package of music unlike all others is enough to fool it.
         """
-        if self.stride is None or lattice is None:
-            return learnt
-        of_stride = self.stride.read(lattice.strength / DECADES)
-        rates = [learnt.false_positive_rate]
-        if self._stands(lattice, learnt):
-            rates.append(of_stride.false_positive_rate)
-        rate = min(1.0, ROUTES * min(rates))
-        probability, low, high = learnt.probability, learnt.low, learnt.high
-        if self._stands(lattice, learnt):
-            # Chance alone would make it certain; what human music can do is known to one in some hundreds.
-            probability = max(probability, min(of_stride.probability, 1.0 - rate))
-            low, high = max(low, min(of_stride.low, 1.0 - rate)), max(high, of_stride.high)
-        if rate > FALSE_POSITIVES:
-            low = min(low, CAUTIOUS)
-        return Reading(probability, low, high, rate)
+        return (
+            lattice is not None
+            and self.stride is not None
+            and lattice.strength / DECADES >= self.stride.threshold
+        )
 
     def sign_odds(self, heard: Heard) -> dict[str, Float]:
         """Log odds of each sign, float32 [looks]."""
@@ -234,7 +209,7 @@ class Detector:
         places = {sign.name: f"{sign.describes}. {sign.place(heard.listening)}".strip() for sign in SIGNS}
         places[TOGETHER] = "the numbers of all signs at once, for what none of them shows alone."
         readings = []
-        if lattice is not None and self.stride is not None:
+        if lattice is not None and self.stride is not None and self._stands(lattice):
             certain = self.stride.read(lattice.strength / DECADES).probability
             value = float(np.clip(np.log(certain / max(1 - certain, 1e-6)), -ENVELOPE, ENVELOPE))
             detail = f"{STRIDE.describes}. {STRIDE.place(heard.listening)}"
@@ -279,6 +254,7 @@ class Detector:
             "familiarity_limit": self._familiarity.limit,
             "short": self.short.to_document(),
             "long": self.long.to_document(),
+            "decade": self.decade,
         } | ({"stride": self.stride.to_document()} if self.stride is not None else {})
 
 
@@ -326,6 +302,7 @@ def _from_parts(document: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> De
         short=Calibration.from_document(document["short"]),
         long=Calibration.from_document(document["long"]),
         stride=Calibration.from_document(document["stride"]) if "stride" in document else None,
+        decade=float(document["decade"]),
     )
 
 

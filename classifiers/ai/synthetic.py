@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from scipy.signal import butter, lfilter, sosfilt
+from scipy.signal import butter, fftconvolve, lfilter, sosfilt
 
 from classifiers.audio import Audio
 
@@ -116,12 +116,78 @@ def drone(*, duration_s: float, random: Generator) -> Audio:
     return Audio((0.5 * out / np.abs(out).max()).astype(np.float32), RATE_HZ)
 
 
+def pad(*, duration_s: float, random: Generator) -> Audio:
+    """Slow chords of detuned saws or sines with breath, darkened, under a long reverb: ambient music."""
+    lead_s = 3.0
+    time_s = _time(duration_s + lead_s)
+    out = np.zeros((2, time_s.size))
+    root_hz = float(random.uniform(40, 160))
+    for voice in range(int(random.integers(3, 7))):
+        note_hz = root_hz * 2 ** (random.choice((0, 3, 5, 7, 10, 12, 14, 15, 17, 19, 24)) / 12)
+        saws = random.random() < 0.6
+        rise_s = float(random.uniform(0.3, 3))
+        since_s = time_s - (float(random.uniform(0, duration_s + lead_s - 1)) if voice > 1 else 0.0)
+        swell = np.clip(since_s / rise_s, 0, 1) * np.exp(
+            -np.maximum(since_s, 0) * float(random.uniform(0, 0.5))
+        )
+        tremolo_hz = float(random.uniform(0.05, 0.5))
+        swell *= 1 + float(random.uniform(0, 0.5)) * np.sin(2 * np.pi * tremolo_hz * time_s)
+        for side in range(2):
+            for _ in range(int(random.integers(1, 4))):
+                detune = 2 ** (float(random.normal(0, 6)) / 1200)
+                vibrato = np.sin(2 * np.pi * float(random.uniform(0.1, 5)) * time_s + random.uniform(0, 6))
+                phase = np.cumsum(note_hz * detune * (1 + 0.002 * vibrato)) / RATE_HZ
+                wave = 2 * ((phase + random.random()) % 1) - 1 if saws else np.sin(2 * np.pi * phase)
+                out[side] += swell * wave
+    cutoff_hz = float(np.exp(random.uniform(np.log(600), np.log(14_000))))
+    out = sosfilt(butter(int(random.integers(1, 4)), cutoff_hz, fs=RATE_HZ, output="sos"), out)
+    if random.random() < 0.7:
+        low_hz = float(np.exp(random.uniform(np.log(200), np.log(6_000))))
+        high_hz = min(low_hz * float(random.uniform(1.5, 6)), 20_000.0)
+        sections = butter(1, (low_hz, high_hz), "bandpass", fs=RATE_HZ, output="sos")
+        breath = sosfilt(sections, random.standard_normal((2, time_s.size)))
+        breath *= 1 + 0.8 * np.sin(
+            2 * np.pi * float(random.uniform(0.05, 0.4)) * time_s + random.uniform(0, 6)
+        )
+        out += (
+            breath * out.std() / max(float(breath.std()), 1e-9) * 10 ** (-float(random.uniform(6, 40)) / 20)
+        )
+    wet, decay_s = float(random.uniform(0.2, 0.95)), float(random.uniform(1.5, 3))
+    out = add_reverb(out, rate_hz=RATE_HZ, wet=wet, decay_s=decay_s, random=random)
+    out = out[:, round(lead_s * RATE_HZ) :]
+    return Audio((0.5 * out / max(float(np.abs(out).max()), 1e-9)).astype(np.float32), RATE_HZ)
+
+
+def add_reverb(
+    samples: NDArray[np.float64], *, rate_hz: int, wet: float, decay_s: float, random: Generator
+) -> NDArray[np.float64]:
+    """A room of decaying noise, different left and right, as loud as what it replaces; float64 [2, samples].
+
+    wet: its share in [0, 1]. decay_s: until it is 60 dB down. A mono recording comes back in stereo.
+    """
+    time_s = np.arange(round(decay_s * rate_hz)) / rate_hz
+    room = random.standard_normal((2, time_s.size)) * 10 ** (-3 * time_s / decay_s)
+    spectrum, frequency_hz = np.fft.rfft(room), np.fft.rfftfreq(time_s.size, 1 / rate_hz)
+    dark_hz = float(random.uniform(2_000, 12_000))
+    room = np.fft.irfft(spectrum / np.sqrt(1 + (frequency_hz / dark_hz) ** 2), n=time_s.size)
+    room /= np.sqrt(np.square(room).sum(axis=1, keepdims=True))
+    echo = np.stack(
+        [
+            fftconvolve(samples[min(side, len(samples) - 1)], room[side])[: samples.shape[1]]
+            for side in range(2)
+        ]
+    )
+    gain = np.sqrt(np.square(samples).mean() / max(float(np.square(echo).mean()), 1e-12))
+    return np.asarray((1 - wet) * samples + wet * gain * echo)
+
+
 RECIPES: Final[dict[str, Callable[..., Audio]]] = {
     "chiptune": chiptune,
     "solo-synth": solo_synth,
     "speech-like": speech_like,
     "noise": noise,
     "drone": drone,
+    "pad": pad,
 }
 
 

@@ -3,7 +3,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from classifiers.ai.degrade import CODECS, Chain, apply_chain, draw_chain, through_codec, transpose
+from classifiers.ai.degrade import (
+    CODECS,
+    PUBLISHED_IN,
+    Chain,
+    apply_chain,
+    draw_chain,
+    draw_history,
+    republish,
+    through_codec,
+    transpose,
+)
 from classifiers.audio import Audio
 
 
@@ -61,3 +71,22 @@ def test_whatever_is_drawn_stays_finite_and_unclipped() -> None:
         assert np.isfinite(out.samples).all()
         assert np.abs(out.samples).max() <= 1.0
         assert out.duration_s == pytest.approx(3.0, rel=0.2)
+
+
+def test_each_class_is_given_the_others_codecs() -> None:
+    random = np.random.default_rng(3)
+    human = {draw_history(vorbis=True, random=random) for _ in range(200)}
+    machine = {draw_history(vorbis=False, random=random) for _ in range(200)}
+    assert all(name in PUBLISHED_IN["other"] for history in human for name in history)
+    assert () in human
+    assert () in machine
+    assert any(history and history[-1] in PUBLISHED_IN["other"] for history in machine)
+    assert {history[0] for history in machine if history} == set(PUBLISHED_IN["vorbis"])
+
+
+def test_hurried_encoding_keeps_rate_and_length() -> None:
+    audio = music()
+    slow, quick = (republish(audio, "mp3-128k", hurried=hurried) for hurried in (False, True))
+    assert quick.sample_rate_hz == slow.sample_rate_hz
+    assert quick.samples.shape == slow.samples.shape
+    assert not np.array_equal(quick.samples, slow.samples)

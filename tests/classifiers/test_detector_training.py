@@ -4,43 +4,55 @@ from __future__ import annotations
 
 import csv
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from classifiers.ai.detector import DECADES, SIGNS, load_detector
+from classifiers.ai.detector import DECADES, LEANING, MOST_DECADES, SIGNS, load_detector
 from classifiers.ai.evaluation import area_under_curve, hits_at
 from classifiers.ai.examples import (
-    EXCERPTS_PER_TRACK,
+    CHAINS,
+    CLEAN,
     FAMILIES,
+    PANEL,
+    PLACES,
     Source,
     family_of,
     human_sources,
     machine_sources,
     read_middle,
-    render_all,
+    render,
     synthetic_sources,
 )
-from classifiers.ai.stride_training import LEAST_DECADES, calibrate_stride, measure_strides, report_stride
-from classifiers.ai.training import FOLDS, Table, held_out, join_signs, measure_examples, out_of_fold
+from classifiers.ai.stride_training import (
+    LEAST_DECADES,
+    OF_EACH,
+    calibrate_stride,
+    codec_sample,
+    measure_strides,
+    report_stride,
+)
+from classifiers.ai.training import FOLDS, Table, fit, held_out, join_signs, measure_sources, out_of_fold
 from classifiers.train_detector import main, sources_of, train
 
 
-def table(*, tell: float, tracks: int = 5, excerpts: int = 2) -> Table:
+def table(*, tell: float, tracks: int = 5) -> Table:
     """Every group of every fold; machine-made ones are `tell` apart in all features of the first sign."""
     random = np.random.default_rng(4)
     machine = set(FAMILIES.values())
     rows = [
-        (group, "machine" if group in machine else "human", f"{group}/{track}")
+        (group, "machine" if group in machine else "human", f"{group}/{track}", condition)
         for fold in FOLDS
         for group in sorted(fold)
         for track in range(tracks)
-        for _ in range(excerpts)
+        for condition in (CLEAN, PANEL[0], "chain")
     ]
-    rows += [("synthetic", "synthetic", f"synthetic/{index}") for index in range(12)]
-    kinds = np.array([kind for _, kind, _ in rows])
+    rows += [("synthetic", "synthetic", f"synthetic/{index}", "chain") for index in range(12)]
+    kinds = np.array([kind for _, kind, _, _ in rows])
+    conditions = np.array([condition for _, _, _, condition in rows])
     features = {
         sign.name: random.standard_normal((len(rows), len(sign.features))).astype(np.float32)
         for sign in SIGNS
@@ -48,10 +60,13 @@ def table(*, tell: float, tracks: int = 5, excerpts: int = 2) -> Table:
     features[SIGNS[0].name][kinds == "machine"] += np.float32(tell)
     return Table(
         features=features,
-        groups=np.array([group for group, _, _ in rows]),
+        groups=np.array([group for group, _, _, _ in rows]),
         kinds=kinds,
-        tracks=np.array([track for _, _, track in rows]),
-        codecs=np.array(["none", "mp3-128k"])[np.arange(len(rows)) % 2],
+        tracks=np.array([track for _, _, track, _ in rows]),
+        conditions=conditions,
+        codecs=np.where(conditions == PANEL[0], PANEL[0], "none"),
+        places=np.zeros(len(rows), dtype=np.int64),
+        decades=np.full(len(rows), np.nan),
     )
 
 
@@ -102,21 +117,54 @@ def test_unknown_generators_are_refused() -> None:
         family_of("Something New")
 
 
-def test_rendering_is_cached_and_repeatable(tmp_path: Path) -> None:
-    path = tmp_path / "music.wav"
-    noise = 0.1 * np.random.default_rng(0).standard_normal((20 * 22_050, 2))
+def music(path: Path, *, length_s: int = 20) -> Source:
+    noise = 0.1 * np.random.default_rng(0).standard_normal((length_s * 22_050, 2))
     soundfile.write(path, noise, 22_050)
-    sources = [Source(str(path), "human", "krank", "train"), *synthetic_sources(2)]
-    first = render_all(sources, cache=tmp_path / "a")
-    again = render_all(sources, cache=tmp_path / "a")
-    fresh = render_all(sources, cache=tmp_path / "b")
-    assert len(first) == EXCERPTS_PER_TRACK["human"] + 2
+    return Source(str(path), "human", "krank", "train")
+
+
+def test_rendering_is_repeatable_and_the_panel_complete(tmp_path: Path) -> None:
+    source = music(tmp_path / "music.wav")
+    first, again = render(source), render(source)
     for one, other in zip(first, again, strict=True):
-        assert np.array_equal(one.samples, other.samples)
-    for one, other in zip(first, fresh, strict=True):
-        assert np.array_equal(one.samples, other.samples)
-    measured = measure_examples(first)
-    assert all(len(values) == len(measured.groups) for values in measured.features.values())
+        assert np.array_equal(one.audio.samples, other.audio.samples)
+    by_condition = {
+        condition: sum(one.condition == condition for one in first)
+        for condition in (CLEAN, *PANEL, "chain", "slowed")
+    }
+    places = len(PLACES["human"])
+    assert by_condition == {
+        **dict.fromkeys((CLEAN, *PANEL), places),
+        "chain": CHAINS["human"],
+        "slowed": 1,
+    }
+    assert sum(by_condition.values()) == len(first)
+
+
+def test_machine_made_music_meets_vorbis_before_the_low_rates(tmp_path: Path) -> None:
+    human = music(tmp_path / "music.wav")
+    conditions = {one.condition for one in render(replace(human, kind="machine", group="suno"))}
+    assert conditions == {CLEAN, *PANEL, "vorbis", "chain"}
+
+
+def test_measurements_are_kept(tmp_path: Path) -> None:
+    sources = [music(tmp_path / "music.wav"), *synthetic_sources(2)]
+    first = measure_sources(sources, cache=tmp_path / "looks")
+    (tmp_path / "music.wav").unlink()
+    again = measure_sources(sources, cache=tmp_path / "looks")
+    assert np.array_equal(first.codecs, again.codecs)
+    for name, values in first.features.items():
+        assert np.array_equal(values, again.features[name])
+        assert len(values) == len(first.groups)
+
+
+def test_a_human_recording_counts_with_its_worst_codec() -> None:
+    rows = table(tell=3.0, tracks=10)
+    odds, scored = out_of_fold(rows)
+    plain = fit(rows, odds, scored).long
+    worse = np.where((rows.kinds == "human") & (rows.conditions == PANEL[0]), 1.0, 0.0).astype(np.float32)
+    moved = fit(rows, {name: values + worse for name, values in odds.items()}, scored).long
+    assert moved.threshold > plain.threshold
 
 
 def test_tables_are_read(tmp_path: Path) -> None:
@@ -153,6 +201,39 @@ def test_strides_are_measured_once(tmp_path: Path) -> None:
     path.unlink()
     assert np.array_equal(measure_strides(sources, cache=tmp_path), first)
     assert first.tolist() == [0.0]
+
+
+def test_a_few_of_every_group_are_measured_through_codecs() -> None:
+    sources = [Source(f"h/{index}.ogg", "human", "large", "train") for index in range(40)]
+    sources += [Source("m/0.mp3", "machine", "small", "train")]
+    chosen = codec_sample(sources)
+    assert chosen == sorted(set(chosen))
+    assert {0, 39, 40} <= set(chosen)
+    assert len(chosen) == OF_EACH + 1
+
+
+def test_the_stride_counts_and_never_for_more_than_leaning_allows() -> None:
+    rows = table(tell=3.0, tracks=10)
+    random = np.random.default_rng(1)
+    decades = np.where(rows.machine_made & (random.random(len(rows.tracks)) < 0.5), 30.0, 0.0)
+    odds, scored = out_of_fold(rows)
+    without, heard = fit(rows, odds, scored), fit(replace(rows, decades=decades), odds, scored)
+    assert without.decade == 0.0
+    joined = without.join(odds)[~rows.machine_made & (rows.conditions == CLEAN)]
+    highest = np.quantile(joined, 1 - LEANING)
+    assert 0 < heard.decade * MOST_DECADES <= without.long.threshold - highest + 0.01
+
+
+def test_what_was_not_measured_counts_as_published_or_not_at_all() -> None:
+    rows = table(tell=0.0)
+    human, machine = rows.tracks[~rows.machine_made][0], rows.tracks[rows.machine_made][0]
+    known = rows.with_strides({(human, CLEAN): 3.0, (machine, CLEAN): 20.0})
+    assert set(known.decades[rows.tracks == human]) == {3.0}
+    of_machine = dict(
+        zip(rows.conditions[rows.tracks == machine], known.decades[rows.tracks == machine], strict=True)
+    )
+    assert of_machine[CLEAN] == 20.0
+    assert np.isnan(of_machine[PANEL[0]])
 
 
 def test_the_middle_is_read_by_seeking(tmp_path: Path) -> None:
