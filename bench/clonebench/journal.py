@@ -98,8 +98,9 @@ def identity(system: System, catalog: Sequence[Recording]) -> str:
 
 
 def _python_files(places: Iterable[Path]) -> list[Path]:
+    """Of files themselves, of folders what lies directly in them and does not train."""
     found = [place.glob("*.py") if place.is_dir() else [place] for place in places]
-    return sorted(path for paths in found for path in paths)
+    return sorted(path for paths in found for path in paths if not path.name.startswith("train_"))
 
 
 def _key(by: str, query: Query, condition: str, query_s: float) -> str:
