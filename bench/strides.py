@@ -25,7 +25,7 @@ from classifiers.ai.detector import DECADES, load_detector
 from classifiers.ai.evaluation import area_under_curve
 from classifiers.ai.examples import read_middle
 from classifiers.ai.listening import STRETCH_S
-from classifiers.ai.sign_stride import explain, lines_of, swelling
+from classifiers.ai.sign_stride import search
 from soundalike.errors import NotAudio, SettingsError, SoundalikeError
 
 Row = tuple[str, bool, dict[str, float]]
@@ -78,9 +78,7 @@ def strengths(job: tuple[Path, str, bool, list[str]]) -> Row | None:
     for name in names:
         audio = render(whole, name, file_name=path.name)
         mono = audio.samples.mean(axis=0).astype(np.float32)
-        bin_hz = audio.sample_rate_hz / max(mono.size, 1)
-        lines = lines_of(swelling(mono, rate_hz=audio.sample_rate_hz), bin_hz=bin_hz)
-        found[name] = explain(lines, bin_hz=bin_hz).strength
+        found[name] = search(mono, rate_hz=audio.sample_rate_hz)[0].strength
     return source, made, found
 
 

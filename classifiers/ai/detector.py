@@ -44,12 +44,12 @@ STRIDE: Final = Stride()
 """The sign that needs no learning: chance is its measure. It is measured once on the whole recording."""
 DECADES: Final = 10.0
 """Its strength is read in decades of chance over this, so that `calibration.SCORES` spans all of it."""
-LEANING: Final = 0.2
+LEANING: Final = 0.5
 """The stride adds no more than takes a recording over the threshold that the rest puts among the highest of
-this share of human ones. Of chip music played on a grid of ticks it is certain, and the rest is not."""
+this share of human ones: what the rest finds more human than half of human music is not accused by it."""
 MOST_DECADES: Final = 10.0
 """More of them add nothing to the score: chance is out of the question already, and what else swells at one
-rate (console and tracker music, on its grid of 50 or 60 ticks a second) has as many."""
+rate (console and tracker music, on its grid of ticks) has as many."""
 TOGETHER: Final = "together"
 """The scorer that sees the numbers of all signs at once: what none of them shows alone."""
 LONG_LOOKS: Final = 4

@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +22,13 @@ from classifiers.ai.detector import DECADES
 from classifiers.ai.evaluation import area_under_curve
 from classifiers.ai.examples import CLEAN, Source, read_middle
 from classifiers.ai.listening import STRETCH_S
-from classifiers.ai.sign_stride import explain, lines_of, swelling
+from classifiers.ai.sign_stride import search
+
+Member = TypeVar("Member")
 
 LEAST_DECADES: Final = 10.0
 """Of 227 human recordings none passed 4.1; twice that, and some, for the music that is not among them. From
-here on the sign is shown. A chip piece of the test split has 52: see `detector.MOST_DECADES`."""
+here on the sign is shown."""
 CACHE_NAME: Final = "strides.json"
 BATCH: Final = 8
 """Recordings between two writes of the cache: an hour's work is not lost to a stop."""
@@ -41,10 +43,7 @@ def strength_of(path: Path, condition: str = CLEAN) -> float:
     if condition != CLEAN:
         audio = republish(audio, condition, hurried=True)
     mono = audio.samples.mean(axis=0).astype(np.float32)
-    bin_hz = audio.sample_rate_hz / max(mono.size, 1)
-    return explain(
-        lines_of(swelling(mono, rate_hz=audio.sample_rate_hz), bin_hz=bin_hz), bin_hz=bin_hz
-    ).strength
+    return search(mono, rate_hz=audio.sample_rate_hz)[0].strength
 
 
 def measure_strides(
@@ -66,12 +65,17 @@ def measure_strides(
 
 def codec_sample(sources: list[Source]) -> list[int]:
     """Which are measured through codecs too, by index: OF_EACH of every group, spread evenly."""
-    chosen = []
+    chosen: list[int] = []
     for group in sorted({source.group for source in sources}):
         members = [index for index, source in enumerate(sources) if source.group == group]
-        count = min(OF_EACH, len(members))
-        chosen += [members[round(at)] for at in np.linspace(0, len(members) - 1, count)]
+        chosen += spread(members, count=OF_EACH)
     return sorted(chosen)
+
+
+def spread(members: list[Member], *, count: int) -> list[Member]:
+    """So many at most, from the first to the last."""
+    count = min(count, len(members))
+    return [members[round(at)] for at in np.linspace(0, len(members) - 1, count)]
 
 
 def calibrate_stride(sources: list[Source], strengths: NDArray[np.float64]) -> Calibration:

@@ -228,10 +228,10 @@ class TestStride:
         assert all(sign.name != "stride" for sign in leaning.assess(clip).signs)
 
     def test_it_accuses_nobody_of_whom_the_rest_says_human(self, detector: Detector) -> None:
-        """A chip that sounds sixty times a second has strides too, and nothing else of a decoder."""
-        chip = strided(synthetic("chiptune", duration_s=40.0))
-        assert STRIDE.find(listen(chip)).strength > LEAST_DECADES
-        assert not accused(detector.assess(chip))
+        """A synthesiser that the rest finds human, with every decade there is."""
+        synthesiser = strided(synthetic("solo-synth", duration_s=40.0))
+        assert STRIDE.find(listen(synthesiser)).strength > LEAST_DECADES
+        assert not accused(detector.assess(synthesiser))
 
 
 class TestWeights:

@@ -9,7 +9,18 @@ from numpy.typing import NDArray
 from classifiers.ai.degrade import CODECS, resample, through_codec
 from classifiers.ai.listening import listen
 from classifiers.ai.sign_checks import RATE_HZ, SignChecks
-from classifiers.ai.sign_stride import BEATS_HZ, MARGIN, Lattice, Stride, explain, lines_of, swelling
+from classifiers.ai.sign_stride import (
+    BEATS_HZ,
+    MARGIN,
+    MOST_FALL,
+    Lattice,
+    Stride,
+    explain,
+    fall,
+    lines_of,
+    search,
+    swelling,
+)
 from classifiers.audio import Audio
 
 BIN_HZ = 1 / 60
@@ -111,8 +122,39 @@ def test_the_lattice_of_a_codecs_filter_bank_does_not_count(spacing_hz: float) -
     assert explain(lattice_of(spacing_hz, count=10, others=1), bin_hz=BIN_HZ).strength == 0
 
 
-@pytest.mark.parametrize("spacing_hz", [50.0, 50.007, 59.7275, 59.94, 60.0988])
-def test_a_lattice_in_step_with_the_picture_is_a_consoles(spacing_hz: float) -> None:
+def ticking(*, ticks_hz: int, seconds: int = 60) -> NDArray[np.float32]:
+    """As chips play: noise that opens and shuts with every tick, over an arpeggio of square waves."""
+    count = seconds * RATE_HZ
+    tick = np.arange(count) * ticks_hz // RATE_HZ
+    noise = np.random.default_rng(6).standard_normal(count) * (0.5 + 0.5 * (tick % 2))
+    pitch_hz = 220.0 * np.array([1.0, 1.26, 1.5])[tick % 3]
+    square = np.sign(np.sin(2 * np.pi * np.cumsum(pitch_hz) / RATE_HZ))
+    return (0.1 * noise + 0.02 * square).astype(np.float32)
+
+
+@pytest.mark.parametrize("ticks_hz", [150, 200, 300])
+def test_what_a_tick_does_is_no_stride(ticks_hz: int) -> None:
+    """Its lines make a lattice beyond all chance; what tells is that they fall."""
+    samples = ticking(ticks_hz=ticks_hz)
+    bin_hz = RATE_HZ / samples.size
+    power = swelling(samples, rate_hz=RATE_HZ)
+    lattice = explain(lines_of(power, bin_hz=bin_hz), bin_hz=bin_hz)
+    assert lattice.strength > 10
+    assert fall(power, spacing_hz=lattice.spacing_hz, bin_hz=bin_hz) > MOST_FALL
+    assert search(samples, rate_hz=RATE_HZ)[0].strength == 0
+
+
+@pytest.mark.parametrize("stride", [256, 512, 1764])
+def test_a_stride_does_not_fall(stride: int) -> None:
+    """Among them those of 86 and 25 Hz, which a tracker could tick at."""
+    samples = upsampled(stride=stride)[0]
+    power = swelling(samples, rate_hz=RATE_HZ)
+    assert fall(power, spacing_hz=RATE_HZ / stride, bin_hz=RATE_HZ / samples.size) < MOST_FALL
+    assert found(samples[None]).strength > 10
+
+
+@pytest.mark.parametrize("spacing_hz", [50.0, 50.007])
+def test_a_lattice_at_the_rate_of_opus_frames_does_not_count(spacing_hz: float) -> None:
     assert explain(lattice_of(spacing_hz, count=20, others=1), bin_hz=BIN_HZ).strength == 0
     assert explain(lattice_of(1.05 * spacing_hz, count=20, others=1), bin_hz=BIN_HZ).strength > 10
 
