@@ -32,6 +32,8 @@ from soundalike.errors import AudioError, SettingsError, SoundalikeError
 LONGEST_S: Final = 180.0
 """Longer recordings are judged by their middle: three minutes decide, and conditions cost time
 (`--longest-s`)."""
+Job = tuple[Path, str, bool, list[str], Path | None, float]
+"""File, source, whether a machine made it, conditions, weights (None: shipped), longest part in seconds."""
 ENDINGS: Final = frozenset(
     {".mp3", ".ogg", ".opus", ".flac", ".wav", ".m4a", ".aac", ".aiff", ".aif", ".wma", ".oga", ".mp4"}
 )
@@ -102,14 +104,20 @@ def run(
     workers: int = 1,
     console: Console | None = None,
 ) -> dict[str, Any]:
-    """Hear every file under every condition, and count. What can't be decoded is named, not counted."""
-    detector = load_detector(weights)
-    jobs = [
+    """Hear every file under every condition, and count."""
+    jobs: list[Job] = [
         (path, source, made, conditions, weights, longest_s)
         for made, groups in ((False, human), (True, machine))
         for source, paths in groups.items()
         for path in paths
     ]
+    return judge(jobs, workers=workers, console=console)
+
+
+def judge(jobs: list[Job], *, workers: int = 1, console: Console | None = None) -> dict[str, Any]:
+    """All jobs under the conditions of the first. What can't be decoded is named, not counted."""
+    _, _, _, conditions, weights, longest_s = jobs[0]
+    detector = load_detector(weights)
     heard: dict[str, list[Heard]] = {name: [] for name in conditions}
     skipped: list[dict[str, str]] = []
     with ProcessPoolExecutor(workers) as pool:
@@ -172,7 +180,7 @@ def _detector(weights: Path | None) -> Detector:
     return load_detector(weights)
 
 
-def _hear(job: tuple[Path, str, bool, list[str], Path | None, float]) -> dict[str, Heard] | str:
+def _hear(job: Job) -> dict[str, Heard] | str:
     path, source, made, conditions, weights, longest_s = job
     try:
         audio = _middle(decode(path).audio, longest_s=longest_s)

@@ -42,11 +42,7 @@ SYNTHETIC = 240
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m classifiers.train_detector", description=__doc__)
-    parser.add_argument("--human", type=Path, required=True, help="tracks.csv of bench.corpora")
-    parser.add_argument("--machine", type=Path, action="append", default=[], help="manifest: file, generator")
-    parser.add_argument(
-        "--machine-folder", action="append", default=[], metavar="FAMILY=DIR", help="a generator's folder"
-    )
+    add_sources(parser)
     parser.add_argument("--cache", type=Path, required=True, help="keeps what was measured")
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights and training.json")
     parser.add_argument("--workers", type=int, default=2, help="processes that render and measure")
@@ -97,6 +93,15 @@ def train(table: Table, *, stride: Calibration | None = None) -> tuple[Detector,
         "decade": detector.decade,
         "sha256": detector.sha256,
     }
+
+
+def add_sources(parser: argparse.ArgumentParser) -> None:
+    """The options that `sources_of` reads."""
+    parser.add_argument("--human", type=Path, required=True, help="tracks.csv of bench.corpora")
+    parser.add_argument("--machine", type=Path, action="append", default=[], help="manifest: file, generator")
+    parser.add_argument(
+        "--machine-folder", action="append", default=[], metavar="FAMILY=DIR", help="a generator's folder"
+    )
 
 
 def sources_of(options: argparse.Namespace) -> list[Source]:

@@ -1,0 +1,86 @@
+"""AiBench on music that the detector never met: `python -m bench.heldout --help`.
+
+    python -m classifiers.train_detector … --without-fold K --out FOLDS/K          # K = 0 to 3
+    python -m bench.heldout --human tracks.csv --machine MANIFEST.csv --folds FOLDS --out DIR
+
+Every family of generators and every package of human music is judged by the one detector of the four that
+never met it. Takes a sample of each, spread evenly, and writes what AiBench writes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.aibench import Job, judge
+from bench.aibench_conditions import CONDITIONS, chosen
+from bench.aibench_report import table, write_plot
+from classifiers.ai.examples import Source
+from classifiers.ai.stride_training import spread
+from classifiers.ai.training import FOLDS
+from classifiers.train_detector import add_sources, sources_of
+from soundalike.errors import SoundalikeError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.heldout",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_sources(parser)
+    parser.add_argument("--folds", type=Path, required=True, help="folder with the detectors 0, 1, 2, 3")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the results")
+    parser.add_argument("--conditions", nargs="*", default=[], metavar="NAME", help=", ".join(CONDITIONS))
+    parser.add_argument("--of-machine", type=int, default=8, help="recordings of each family, at most")
+    parser.add_argument("--of-human", type=int, default=6, help="recordings of each package, at most")
+    parser.add_argument("--longest-s", type=float, default=60.0, help="judge this long a middle part")
+    parser.add_argument("--workers", type=int, default=1, help="processes")
+    options = parser.parse_args(arguments)
+    options.without_fold = None
+    console = Console(stderr=True)
+    try:
+        conditions = list(chosen(options.conditions))
+        real = [source for source in sources_of(options) if source.kind in ("human", "machine")]
+        jobs = jobs_of(
+            real,
+            folds=options.folds,
+            conditions=conditions,
+            longest_s=options.longest_s,
+            of_each={"human": options.of_human, "machine": options.of_machine},
+        )
+        results = judge(jobs, workers=options.workers, console=console)
+    except SoundalikeError as error:
+        console.print(f"[red]{error}[/red]", soft_wrap=True)
+        return 2
+    options.out.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(results, indent=1, ensure_ascii=False)
+    (options.out / "results.json").write_text(text + "\n", encoding="utf-8")
+    (options.out / "results.md").write_text(table(results), encoding="utf-8")
+    write_plot(results, options.out / "results.png")
+    print(table(results))
+    return 0
+
+
+def jobs_of(
+    sources: list[Source], *, folds: Path, conditions: list[str], longest_s: float, of_each: dict[str, int]
+) -> list[Job]:
+    """A job for each of the sample, with the detector that never met its group."""
+    jobs: list[Job] = []
+    for group in sorted({source.group for source in sources}):
+        fold = next((index for index, fold in enumerate(FOLDS) if group in fold), None)
+        if fold is None:  # stands in no fold: every detector has met it
+            continue
+        members = [source for source in sources if source.group == group]
+        for source in spread(members, count=of_each[members[0].kind]):
+            made = source.machine_made
+            jobs.append((Path(source.path), group, made, conditions, folds / str(fold), longest_s))
+    return jobs
+
+
+if __name__ == "__main__":
+    sys.exit(main())
