@@ -38,7 +38,7 @@ from index.vectors import load, nearest, plan
 
 K = 20
 RECALL_QUERIES = 200
-PROBES = (16, 32, 64, 96, 128, 192, 256, 384)
+PROBES = (32, 64, 128, 192, 256, 384, 512, 768)
 SEARCHES = 20
 QUESTIONS = 360
 """Of one upload of three minutes."""
