@@ -1,11 +1,12 @@
 """Fit what a score is worth: how often unrelated music reaches it.
 
-    python -m bench.calibrate --catalog runs/sets/train --unrelated runs/sets/tune --queries 600
+    python -m bench.calibrate --catalog runs/sets/train --unrelated runs/sets/tune --queries 1000
 
-Excerpts of the unrelated music, each through one condition of CloneBench and of a random length, are
+Excerpts of the unrelated music, as many of each length, each through one condition of CloneBench, are
 searched in the catalog; what comes back is false by construction, so the two folders must not share an
 artist. The best scores' upper tail is exponential, and its line is printed as the two constants of
-`index/calibration.py`, which are copied there by hand, with the run that gave them.
+`index/calibration.py`, which are copied there by hand, with the run that gave them. `--join` takes in the
+scores of an earlier run with another seed.
 """
 
 from __future__ import annotations
@@ -27,20 +28,22 @@ from bench.clonebench.recordings import RATE_HZ, Recording, find, probe_all, rea
 from bench.conditions import CONDITIONS, Condition, Scene
 from soundalike.errors import SettingsError
 
-LENGTHS_S = (3.0, 5.0, 10.0, 10.0, 30.0, 90.0)
-"""Drawn alike; most uploads are long, most of the hard ones short."""
-TAIL_SHARE = 0.1
-"""The tenth of the queries with the best scores makes the tail."""
+LENGTHS_S = (3.0, 5.0, 10.0, 30.0, 90.0)
+TAIL_SHARE = 0.04
+"""The queries with the best scores make the tail. A tenth of them makes it 1.7 times too long: what is grown
+into a segment at all begins at a score of 5, and the tail is straight from 6.6 on."""
+FEWEST = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """``rate(score) = 10 ** -((score - score_at_one) / score_per_decade)``."""
+    """``rate(score) = 10 ** -((score - score_at_one) / score_per_decade)``; the tail begins at threshold."""
 
     queries: int
     with_a_match: int
     score_at_one: float
     score_per_decade: float
+    threshold: float
     highest: float
 
 
@@ -49,10 +52,10 @@ def fit_tail(scores: NDArray[np.float64]) -> Fit:
 
     The mean excess over a threshold estimates an exponential tail (Hill's estimator on a log scale).
     """
-    if len(scores) < 50:
-        raise SettingsError(f"{len(scores)} queries can't show a tail; ask for at least 50 (--queries)")
+    if len(scores) < FEWEST:
+        raise SettingsError(f"{len(scores)} queries can't show a tail; ask for at least {FEWEST} (--queries)")
     ordered = np.sort(scores)[::-1]
-    count = max(int(TAIL_SHARE * len(ordered)), 5)
+    count = max(int(TAIL_SHARE * len(ordered)), 4)
     threshold = float(ordered[count])
     excess = float(np.mean(ordered[:count] - threshold))
     per_decade = max(excess, 0.05) * math.log(10.0)
@@ -62,31 +65,40 @@ def fit_tail(scores: NDArray[np.float64]) -> Fit:
         with_a_match=int(np.count_nonzero(scores)),
         score_at_one=threshold + per_decade * math.log10(share),
         score_per_decade=per_decade,
+        threshold=threshold,
         highest=float(ordered[0]),
     )
 
 
 def false_scores(
     system: Soundalike, unrelated: list[Recording], *, queries: int, seed: int, progress: Progress
-) -> NDArray[np.float64]:
-    """Best score of each query: float64 [queries]."""
+) -> dict[float, NDArray[np.float64]]:
+    """Best score of each query by length: float64 [queries / lengths]."""
     random = np.random.default_rng(seed)
     conditions = [condition for condition in CONDITIONS.values() if condition.query_s is None]
-    scores = np.zeros(queries)
+    scores: dict[float, list[float]] = {length_s: [] for length_s in LENGTHS_S}
     for number in progress.track(range(queries), description="Asking for unrelated music"):
+        length_s = LENGTHS_S[number % len(LENGTHS_S)]
         condition = conditions[int(random.integers(len(conditions)))]
         recording, other = (unrelated[int(k)] for k in random.integers(len(unrelated), size=2))
-        rendered = _render(condition, recording, other, random=random, seed=seed * 100_000 + number)
-        scores[number] = max((hit.score for hit in system.query(rendered, RATE_HZ)), default=0.0)
-    return scores
+        rendered = _render(
+            condition, recording, other, wanted_s=length_s, random=random, seed=seed * 100_000 + number
+        )
+        scores[length_s].append(max((hit.score for hit in system.query(rendered, RATE_HZ)), default=0.0))
+    return {length_s: np.array(found) for length_s, found in scores.items()}
 
 
 def _render(
-    condition: Condition, recording: Recording, other: Recording, *, random: np.random.Generator, seed: int
+    condition: Condition,
+    recording: Recording,
+    other: Recording,
+    *,
+    wanted_s: float,
+    random: np.random.Generator,
+    seed: int,
 ) -> NDArray[np.float32]:
-    wanted = float(random.choice(LENGTHS_S))
     # As long as the piece allows.
-    query_s = min(wanted, 0.9 * recording.duration_s * wanted / condition.excerpt_s(wanted))
+    query_s = min(wanted_s, 0.9 * recording.duration_s * wanted_s / condition.excerpt_s(wanted_s))
     need = condition.excerpt_s(query_s)
     start = float(random.uniform(0.0, recording.duration_s - need))
     excerpt = read(recording.path, start_s=start, duration_s=need)
@@ -102,10 +114,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--catalog", type=Path, required=True, help="folder of music to search in")
     parser.add_argument("--unrelated", type=Path, required=True, help="folder of music by other artists")
-    parser.add_argument("--queries", type=int, default=600)
+    parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=120.0, help="of each catalog track (default 120)")
     parser.add_argument("--model", help="folder of another embedder")
+    parser.add_argument("--join", type=Path, help="--out of an earlier run, whose scores count as well")
     parser.add_argument("--out", type=Path, help="also write the figures to this JSON file")
     options = parser.parse_args(arguments)
     console = Console(stderr=True)
@@ -121,12 +134,24 @@ def main(arguments: list[str] | None = None) -> int:
             scores = false_scores(
                 system, unrelated, queries=options.queries, seed=options.seed, progress=progress
             )
-        fit = fit_tail(scores)
+        if options.join:
+            earlier = json.loads(options.join.read_text(encoding="utf-8"))["scores"]
+            scores = {
+                length_s: np.concatenate([found, earlier[f"{length_s:g}"]])
+                for length_s, found in scores.items()
+            }
+        fit = fit_tail(np.concatenate(list(scores.values())))
     except SettingsError as error:
         console.print(f"calibrate: {error}")
         return 2
     figures = asdict(fit) | {"tracks": len(files), "model": system.version, "seed": options.seed}
-    figures["quantiles"] = {str(q): float(np.quantile(scores, q)) for q in (0.5, 0.9, 0.99, 0.999)}
+    figures["nine_tenths_under"] = {
+        f"{length_s:g}": round(float(np.quantile(found, 0.9)), 2) for length_s, found in scores.items()
+    }
+    figures["scores"] = {
+        f"{length_s:g}": [round(one, 2) for one in sorted(found.tolist(), reverse=True)]
+        for length_s, found in scores.items()
+    }
     json.dump(figures, sys.stdout, indent=1)
     print()
     if options.out:

@@ -24,5 +24,5 @@ def test_queries_without_a_match_count() -> None:
 
 
 def test_too_few_queries_are_refused() -> None:
-    with pytest.raises(SettingsError, match="at least 50"):
+    with pytest.raises(SettingsError, match="at least 100"):
         fit_tail(np.ones(10))
