@@ -64,7 +64,8 @@ WIDEST_HZ: Final = 340.0
 """Opus's 400 Hz, slowed down by an eighth, is still wider."""
 FRAMES_HZ: Final = 50.0
 """Opus packs 20 ms at a time. One of 110 human recordings has 19 decades there at 48 kbit/s."""
-FRAMES_SHARE: Final = 0.007
+FRAMES_SHARE: Final = 0.12
+"""Also where the recording was sped up or slowed down after that, by as much as training knows."""
 FIRST_MULTIPLES_HZ: Final = (40.0, 500.0)
 """Faster than what LEVEL_S levels out, slow enough to be heard as a rattle or a buzz."""
 MOST_FALL: Final = 2.5
