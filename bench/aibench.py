@@ -10,7 +10,6 @@ positives. Writes `results.json` (every number with its 95 % interval, every ass
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -23,7 +22,7 @@ from rich.progress import track
 
 from bench.aibench_conditions import CONDITIONS, chosen, render
 from bench.aibench_measure import Heard, cell, share, wilson
-from bench.aibench_report import table, write_plot
+from bench.aibench_report import table, write_report
 from classifiers.ai.detector import Detector, load_detector
 from classifiers.audio import Audio
 from pipeline.decode import decode
@@ -71,11 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     except SoundalikeError as error:
         console.print(f"[red]{error}[/red]", soft_wrap=True)
         return 2
-    options.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(results, indent=1, ensure_ascii=False)
-    (options.out / "results.json").write_text(text + "\n", encoding="utf-8")
-    (options.out / "results.md").write_text(table(results), encoding="utf-8")
-    write_plot(results, options.out / "results.png")
+    write_report(results, options.out)
     print(table(results))
     return 0
 

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
+
+
+def write_report(results: dict[str, Any], folder: Path) -> None:
+    """`results.json`, the table as `results.md` and the picture `results.png`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(results, indent=1, ensure_ascii=False)
+    (folder / "results.json").write_text(text + "\n", encoding="utf-8")
+    (folder / "results.md").write_text(table(results), encoding="utf-8")
+    write_plot(results, folder / "results.png")
 
 
 def table(results: dict[str, Any]) -> str:

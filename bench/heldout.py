@@ -10,7 +10,6 @@ never met it. Takes a sample of each, spread evenly, and writes what AiBench wri
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from rich.console import Console
 
 from bench.aibench import Job, judge
 from bench.aibench_conditions import CONDITIONS, chosen
-from bench.aibench_report import table, write_plot
+from bench.aibench_report import table, write_report
 from classifiers.ai.examples import Source
 from classifiers.ai.stride_training import spread
 from classifiers.ai.training import FOLDS
@@ -57,11 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     except SoundalikeError as error:
         console.print(f"[red]{error}[/red]", soft_wrap=True)
         return 2
-    options.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(results, indent=1, ensure_ascii=False)
-    (options.out / "results.json").write_text(text + "\n", encoding="utf-8")
-    (options.out / "results.md").write_text(table(results), encoding="utf-8")
-    write_plot(results, options.out / "results.png")
+    write_report(results, options.out)
     print(table(results))
     return 0
 
