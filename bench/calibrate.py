@@ -55,7 +55,7 @@ def fit_tail(scores: NDArray[np.float64]) -> Fit:
     if len(scores) < FEWEST:
         raise SettingsError(f"{len(scores)} queries can't show a tail; ask for at least {FEWEST} (--queries)")
     ordered = np.sort(scores)[::-1]
-    count = max(int(TAIL_SHARE * len(ordered)), 4)
+    count = int(TAIL_SHARE * len(ordered))
     threshold = float(ordered[count])
     excess = float(np.mean(ordered[:count] - threshold))
     per_decade = max(excess, 0.05) * math.log(10.0)
