@@ -102,6 +102,12 @@ class Library:
             start_s.append(starts_s)
         return _best(similarity, track, start_s, k)
 
+    def cosines(
+        self, position: int, vectors: NDArray[np.float32], starts_s: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        references, at = self._place(position)
+        return references.cosines(at, vectors, starts_s)
+
     def track_id(self, position: int) -> str:
         references, at = self._place(position)
         return references.track_id(at)

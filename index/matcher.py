@@ -21,6 +21,7 @@ from classifiers.fingerprint import QueryPrint, ReferencePrint
 from classifiers.spectrogram import BANDS_PER_SEMITONE
 from index.align import BLOCK_HOP_S, BLOCK_S, Line, Pairs, find_lines
 from index.calibration import false_positive_rate
+from index.likeness import likeness
 from index.plainness import plainness
 from index.references import References, ReferencesInMemory
 from index.verify import Alignment, laid_over, measure, sight, standing
@@ -36,7 +37,7 @@ LEAST_PROMINENCE = 3.2
 """Of the first look. On 90 hard queries of the tune split 98 % of right lines had it, half of the wrong."""
 LEAST_CORRELATION = 0.07
 """Of the measured line: 99 % of the right lines, half of the wrong. Both spare looking everywhere else."""
-ACCEPTED_SCORE = 5.0
+ACCEPTED_SCORE = 4.0
 """What a block's line needs to be grown into a segment; the calibration judges the segment."""
 SIMPLICITY_S = 0.3
 """A simple tempo may cost this many seconds' share of the correlation: 15 % at 2 s, 3 % at 10 s."""
@@ -92,7 +93,7 @@ class Matcher:
             found = self._verify(stretchable, line, span)
             if found is None:
                 continue
-            segment = self._grow(stretchable, line.track, found, span)
+            segment = self._alike(query, line.track, self._grow(stretchable, line.track, found, span))
             if segment.end_s - segment.start_s >= min(SHORTEST_SEGMENT_S, 0.5 * query.duration_s):
                 accepted.append((line.track, segment))
         return self._report(query, accepted)
@@ -192,6 +193,19 @@ class Matcher:
                 else:
                     misses += 1
         return _fit(query, signs, points)
+
+    def _alike(self, query: QueryPrint, track: int, segment: _Segment) -> _Segment:
+        alike = likeness(
+            query,
+            self._references,
+            track,
+            start_s=segment.start_s,
+            end_s=segment.end_s,
+            origin_s=segment.origin_s,
+            tempo_ratio=segment.tempo_ratio,
+            shift_semitones=segment.shift_semitones,
+        )
+        return replace(segment, score=segment.score + alike)
 
     def _report(self, query: QueryPrint, accepted: list[tuple[int, _Segment]]) -> list[SegmentMatch]:
         matches: list[SegmentMatch] = []

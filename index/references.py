@@ -28,6 +28,16 @@ class References(Protocol):
         """The `k` nearest windows of each row of `vectors`, float32 [queries, dimension], unit length."""
         ...
 
+    def cosines(
+        self, position: int, vectors: NDArray[np.float32], starts_s: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """How alike query windows and one reference's windows are, pair by pair: float32 [queries], cosines.
+
+        vectors: float32 [queries, dimension], unit length; starts_s: float64 [queries], the second of the
+        reference on which each is laid. NaN where no window starts within half a hop, or none is found.
+        """
+        ...
+
     def track_id(self, position: int) -> str: ...
 
     def duration_s(self, position: int) -> float: ...
@@ -50,6 +60,11 @@ class ReferencesInMemory:
 
     def search(self, vectors: NDArray[np.float32], k: int) -> Neighbours:
         return self._index.search(vectors, k)
+
+    def cosines(
+        self, position: int, vectors: NDArray[np.float32], starts_s: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        return self._index.cosines(position, vectors, starts_s)
 
     def track_id(self, position: int) -> str:
         return self._index.track_ids[position]

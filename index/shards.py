@@ -27,7 +27,7 @@ from classifiers.fingerprint import ReferencePrint
 from index.changelog import Entry
 from index.durable import flush, sha256_of
 from index.npy_writer import NpyWriter
-from index.vectors import alive_bits, build, load, nearest, save
+from index.vectors import alive_bits, build, cosines_with, load, nearest, rows_at, save
 from soundalike.errors import CatalogDamaged
 
 PART_SUFFIX = ".part"
@@ -233,6 +233,14 @@ class Shard:
         positions = np.searchsorted(self._first_window, rows, side="right") - 1
         starts_s = np.where(found, self._starts_s[rows], 0.0).astype(np.float32)
         return similarity, np.where(found, positions, -1), starts_s
+
+    def cosines(
+        self, position: int, vectors: NDArray[np.float32], starts_s: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """As `index.references.References.cosines` says."""
+        first = int(self._first_window[position])
+        last = first + int(self._tracks["windows"][position])
+        return cosines_with(self._index, vectors, rows_at(self._starts_s[first:last], starts_s, first=first))
 
 
 def _mapped(path: Path) -> NDArray[Any]:

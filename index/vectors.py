@@ -17,7 +17,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from classifiers.fingerprint import ReferencePrint
+from classifiers.fingerprint import REFERENCE_HOP_S, ReferencePrint
 from index import centres
 from soundalike.errors import CatalogDamaged
 
@@ -154,6 +154,46 @@ def nearest(
     return cosines, rows
 
 
+def cosines_with(index: Any, queries: NDArray[np.float32], rows: Rows) -> NDArray[np.float32]:
+    """Cosine of each query with one row: float32 [queries]; NaN for row -1, and where the search misses it.
+
+    queries: float32 [queries, dimension], unit length; rows: int64 [queries], close together. Inverted lists
+    can't be asked for a row, so those that the plan looks into are searched for the rows from the first to
+    the last; the cosines are those of queries rounded to bytes, within 0.01.
+    """
+    cosines = np.full(len(rows), np.nan, dtype=np.float32)
+    wanted = np.flatnonzero(rows >= 0)
+    if len(wanted) == 0:
+        return cosines
+    asked = np.ascontiguousarray(queries[wanted], dtype=np.float32)
+    if not isinstance(index, faiss.IndexIVF):
+        cosines[wanted] = np.einsum("qd,qd->q", asked, index.reconstruct_batch(rows[wanted])) / SCALE
+        return cosines
+    first, last = int(rows[wanted].min()), int(rows[wanted].max()) + 1
+    parameters: Any = faiss.SearchParametersIVF()
+    parameters.nprobe = plan(index.ntotal).probes
+    between = faiss.IDSelectorRange(first, last)  # the parameters hold no reference to it
+    parameters.sel = between
+    whole, factor = in_bytes(asked)
+    products, found = index.search(whole, last - first, params=parameters)
+    query, at = np.nonzero(found == rows[wanted][:, None])
+    cosines[wanted[query]] = products[query, at] / (SCALE * factor[query, 0])
+    return cosines
+
+
+def rows_at(starts_s: NDArray[np.float32], at_s: NDArray[np.float64], *, first: int) -> Rows:
+    """Rows of the windows that start at these seconds, -1 where none does within half a hop: int64 [seconds].
+
+    starts_s: float32 [windows] of one reference, ascending; `first` is its first row.
+    """
+    if len(starts_s) == 0:
+        return np.full(len(at_s), -1, dtype=np.int64)
+    between = (starts_s[1:].astype(np.float64) + starts_s[:-1]) / 2.0
+    window = np.searchsorted(between, at_s)
+    near = np.abs(starts_s[window] - at_s) <= REFERENCE_HOP_S / 2.0
+    return np.where(near, first + window, -1).astype(np.int64)
+
+
 def _alive(rows: Rows, alive: NDArray[np.uint8]) -> NDArray[np.bool_]:
     there = np.maximum(rows, 0)
     bits: NDArray[np.bool_] = (alive[there >> 3] >> (there & 7).astype(np.uint8)) & 1 == 1
@@ -185,6 +225,7 @@ class VectorIndex:
     def __init__(self, prints: Mapping[str, ReferencePrint]) -> None:
         self.track_ids = sorted(prints)
         lengths = [len(prints[track_id].vectors) for track_id in self.track_ids]
+        self._first = np.cumsum([0, *lengths])
         self._track = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
         self._start_s = np.concatenate(
             [prints[track_id].starts_s for track_id in self.track_ids] or [np.zeros(0, np.float32)]
@@ -209,6 +250,13 @@ class VectorIndex:
             track=np.where(found, self._track[rows], -1).astype(np.int32),
             start_s=np.where(found, self._start_s[rows], 0.0).astype(np.float32),
         )
+
+    def cosines(
+        self, track: int, vectors: NDArray[np.float32], starts_s: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """As `index.references.References.cosines` says."""
+        first, last = (int(row) for row in self._first[track : track + 2])
+        return cosines_with(self._index, vectors, rows_at(self._start_s[first:last], starts_s, first=first))
 
 
 def nothing(queries: int) -> Neighbours:

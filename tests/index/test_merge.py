@@ -76,6 +76,9 @@ def assert_shows(library: Library, truth: dict[str, ReferencePrint], *, seed: in
             original = truth[library.track_id(position)]
             assert np.array_equal(library.contour(position), original.contour)
             assert library.duration_s(position) == original.duration_s
+            cosines = library.cosines(position, queries[:1], original.starts_s[:1].astype(np.float64))
+            expected = float(original.vectors[0].astype(np.float32) @ queries[0]) / 127.0
+            assert cosines == pytest.approx([expected], abs=ROUNDING)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -14,8 +14,21 @@ from index import manifest as manifests
 from index.changelog import Entry
 from index.manifest import Manifest
 from index.npy_writer import NpyWriter
+from index.references import ReferencesInMemory
 from index.shards import FILES, INDEX_FILE, ShardRef, open_shard, write_shard
-from index.vectors import FEWEST_VECTORS_PER_LIST, MOST_LISTS, alive_bits, build, load, nearest, plan, save
+from index.vectors import (
+    FEWEST_VECTORS_PER_LIST,
+    FLAT_UP_TO_VECTORS,
+    MOST_LISTS,
+    alive_bits,
+    build,
+    cosines_with,
+    load,
+    nearest,
+    plan,
+    rows_at,
+    save,
+)
 from soundalike.errors import CatalogDamaged
 
 MODEL = "a" * 64
@@ -36,6 +49,39 @@ def unit_vectors(count: int, *, dimension: int = 32, seed: int = 0) -> NDArray[n
 @pytest.fixture
 def shard(tmp_path: Path, heard: Any) -> ShardRef:
     return write_shard(tmp_path, "first", ((entry(n), heard(n, windows=5 + n)) for n in (2, 3, 7)))
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_windows_are_compared_with_those_of_one_place(
+    tmp_path: Path, shard: ShardRef, heard: Any, in_memory: bool
+) -> None:
+    prints = {f"träck {n}": heard(n, windows=5 + n) for n in (2, 3, 7)}
+    references = ReferencesInMemory(prints) if in_memory else open_shard(tmp_path, shard)
+    asked = unit_vectors(4, seed=5).astype(np.float32)
+    asked /= np.linalg.norm(asked, axis=1, keepdims=True)
+    found = references.cosines(1, asked, np.array([0.2, 3.4, -0.3, 99.0]))
+    expected = asked[:2] @ prints["träck 3"].vectors[[0, 7]].astype(np.float32).T / 127.0
+    assert found[:2] == pytest.approx(np.diag(expected), abs=ROUNDING)
+    assert np.isnan(found[2:]).all()
+
+
+def test_a_window_that_no_list_looked_into_holds_has_no_cosine() -> None:
+    vectors = unit_vectors(FLAT_UP_TO_VECTORS + 1)
+    index = build(vectors)
+    assert plan(len(vectors)).probes < plan(len(vectors)).lists
+    rows = np.arange(300)
+    same = cosines_with(index, vectors[rows].astype(np.float32) / 127.0, rows)
+    assert same == pytest.approx(1.0, abs=0.02)
+    opposite = cosines_with(index, -vectors[rows].astype(np.float32) / 127.0, rows)
+    assert np.isnan(opposite).all()
+    assert np.isnan(cosines_with(index, vectors[:1].astype(np.float32) / 127.0, np.array([-1]))).all()
+
+
+def test_silent_windows_leave_gaps_between_rows() -> None:
+    starts_s = np.array([0.0, 0.5, 1.0, 2.5], dtype=np.float32)
+    at_s = np.array([-0.3, -0.2, 0.24, 0.26, 1.2, 1.3, 2.4, 2.8])
+    assert rows_at(starts_s, at_s, first=10).tolist() == [-1, 10, 10, 11, 12, -1, 13, -1]
+    assert rows_at(starts_s[:0], at_s[:2], first=10).tolist() == [-1, -1]
 
 
 def test_a_shard_gives_back_what_went_in(tmp_path: Path, shard: ShardRef, heard: Any) -> None:
