@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
+from threadpoolctl import threadpool_limits
 
 from classifiers.ai.calibration import Calibration
 from classifiers.ai.detector import DECADES, Detector
@@ -33,7 +34,7 @@ from classifiers.ai.examples import (
     synthetic_sources,
 )
 from classifiers.ai.stride_training import calibrate_stride, report_stride, strides_of
-from classifiers.ai.training import FOLDS, Table, fit, measure_sources, out_of_fold, with_decades
+from classifiers.ai.training import FOLDS, Table, fit, measure_sources, nested, out_of_fold, with_decades
 from soundalike.errors import SettingsError, SoundalikeError
 
 SYNTHETIC = 240
@@ -51,7 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     console = Console(stderr=True)
-    torch.set_num_threads(1)  # sums in one order: the same seed gives the same weights
+    # Sums in one order, NumPy's too: the same seed gives the same weights to the byte.
+    torch.set_num_threads(1)
+    limited = threadpool_limits(limits=1)
     try:
         sources = sources_of(options)
         console.print(f"{len(sources)} recordings; measuring what is not in {options.cache} yet")
@@ -67,6 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
     except SoundalikeError as error:
         console.print(f"[red]{error}[/red]")
         return 2
+    finally:
+        limited.restore_original_limits()
     detector.save(options.out)
     text = json.dumps(report, indent=1, sort_keys=True)
     (options.out / "training.json").write_text(text + "\n", encoding="utf-8")
@@ -80,7 +85,10 @@ def train(table: Table, *, stride: Calibration | None = None) -> tuple[Detector,
     detector = fit(table, odds, scored, stride=stride)
     joined = np.asarray(detector.join(odds), dtype=np.float64)
     both = with_decades(table, joined, detector.decade)
-    report = evaluate(table, odds | {"joined": joined, "both": both}, scored)
+    apart = nested(table, odds, scored)
+    scores = {"joined": joined, "both": both, "nested": apart}
+    scores["nested_both"] = with_decades(table, apart, detector.decade)
+    report = evaluate(table, odds | scores, scored)
     report["accused"] = accusations(
         table,
         both,

@@ -32,19 +32,20 @@ def hits_at(human: NDArray[Any], machine: NDArray[Any], *, false_positives: floa
 def evaluate(table: Table, odds: dict[str, NDArray[Any]], scored: Flags) -> dict[str, Any]:
     """By sign, for recordings (the mean over all their looks), family by family; by codec of the panel.
 
-    odds: by sign; "joined", all that was learnt; "both", the stride with it. [looks], NaN where unknown.
+    odds: by sign; "joined", all that was learnt; "both", the stride with it; "nested" and "nested_both",
+    the same with weights that were fitted without the fold. [looks], NaN where unknown.
     """
     real = scored & np.isin(table.kinds, ("human", "machine"))
     report: dict[str, Any] = {
         name: _of_recordings(table, values, real, families=True)
         for name, values in odds.items()
-        if name != "both"
+        if name not in ("both", "nested_both")
     }
     report["recordings"] = report["joined"]["recordings"]
     report["panel"] = {
         condition: {
             name: _of_recordings(table, odds[name], real & (table.conditions == condition), families=True)
-            for name in ("joined", "both")
+            for name in ("joined", "both", "nested", "nested_both")
         }
         for condition in (CLEAN, *PANEL)
     }

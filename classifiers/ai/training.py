@@ -204,6 +204,25 @@ def join_signs(
     )
 
 
+def nested(table: Table, odds: dict[str, Float], scored: Flags) -> NDArray[np.float64]:
+    """The joint score of each look by weights that were fitted without its fold as well, float64 [looks].
+
+    Without the offset: what it is worth beside another fold's nobody knows.
+    """
+    real = scored & (table.kinds != "proxy")
+    score = np.zeros(len(table.groups))
+    for out in held_out(table):
+        others = real & ~out
+        machine = table.machine_made[others]
+        weights, _ = join_signs(
+            {name: values[others] for name, values in odds.items()},
+            machine_made=machine,
+            weights=group_weights(table.groups[others], machine_made=machine),
+        )
+        score[out] = sum(weight * odds[name][out] for name, weight in weights.items())
+    return score
+
+
 def fit(
     table: Table, odds: dict[str, Float], scored: Flags, *, stride: Calibration | None = None
 ) -> Detector:

@@ -35,7 +35,16 @@ from classifiers.ai.stride_training import (
     measure_strides,
     report_stride,
 )
-from classifiers.ai.training import FOLDS, Table, fit, held_out, join_signs, measure_sources, out_of_fold
+from classifiers.ai.training import (
+    FOLDS,
+    Table,
+    fit,
+    held_out,
+    join_signs,
+    measure_sources,
+    nested,
+    out_of_fold,
+)
 from classifiers.train_detector import main, sources_of, train
 
 
@@ -87,6 +96,7 @@ def test_kin_are_held_out_together_and_everything_once() -> None:
 def test_a_tell_is_learnt_weighed_and_calibrated(tmp_path: Path) -> None:
     detector, report = train(table(tell=0.8))
     assert report["joined"]["auc"] > 0.95
+    assert report["nested"]["auc"] > 0.95
     assert report[SIGNS[0].name]["auc"] > report[SIGNS[1].name]["auc"] + 0.2
     assert detector.weights[SIGNS[0].name] == max(detector.weights.values())
     assert min(detector.weights.values()) >= 0
@@ -102,6 +112,22 @@ def test_without_a_tell_nobody_is_accused() -> None:
     weights, _ = join_signs(odds, machine_made=made, weights=np.ones(len(made)))
     assert max(weights.values()) < 0.35
     assert 0.35 < area_under_curve(odds["stereo"][~made], odds["stereo"][made]) < 0.65
+
+
+def test_nested_weights_know_nothing_of_the_fold_they_judge() -> None:
+    """A sign that tells in one fold alone has a weight there in hindsight only."""
+    rows = table(tell=0.0)
+    odds, scored = out_of_fold(rows)
+    only = np.isin(rows.groups, sorted(FOLDS[1]))
+    odds[SIGNS[0].name] = np.where(only & rows.machine_made, 4.0, -0.1).astype(np.float32)
+    made = rows.machine_made
+    hindsight, _ = join_signs(odds, machine_made=made, weights=np.ones(len(made)))
+    kind = np.asarray(sum(weight * odds[name] for name, weight in hindsight.items()))
+    assert area_under_curve(kind[only & ~made], kind[only & made]) > 0.95
+    score = nested(rows, odds, scored)
+    assert area_under_curve(score[only & ~made], score[only & made]) < 0.7
+    elsewhere = held_out(rows)[0] & ~only
+    assert area_under_curve(score[elsewhere & ~made], score[elsewhere & made]) < 0.7
 
 
 def test_area_and_hits() -> None:
