@@ -38,7 +38,10 @@ LEAST_PROMINENCE = 3.2
 LEAST_CORRELATION = 0.07
 """Of the measured line: 99 % of the right lines, half of the wrong. Both spare looking everywhere else."""
 ACCEPTED_SCORE = 4.0
-"""What a block's line needs to be grown into a segment; the calibration judges the segment."""
+ACCEPTED_IN_LONG = 5.0
+"""What a block's line needs to be grown into a segment, in queries of one block and in longer ones; the
+calibration judges the segment. Growing lines of 4 to 5 cost a long upload a quarter of a second.
+"""
 SIMPLICITY_S = 0.3
 """A simple tempo may cost this many seconds' share of the correlation: 15 % at 2 s, 3 % at 10 s."""
 PARTS_OF_A_CELL = 4
@@ -151,7 +154,8 @@ class Matcher:
         plain = plainness(
             shift_semitones=found.shift_semitones, tempo_ratio=found.tempo_ratio, length_s=end_s - start_s
         )
-        if stands.surprise + plain < ACCEPTED_SCORE:
+        least = ACCEPTED_SCORE if query.duration_s <= SINGLE_BLOCK_S else ACCEPTED_IN_LONG
+        if stands.surprise + plain < least:
             return None
         if stands.best_correlation > found.correlation and abs(stands.best_s - found.reference_s) > 0.5:
             elsewhere = replace(found, reference_s=stands.best_s)
