@@ -40,7 +40,7 @@ LEAST_CORRELATION = 0.07
 ACCEPTED_SCORE = 4.0
 ACCEPTED_IN_LONG = 5.0
 """What a block's line needs to be grown into a segment, in queries of one block and in longer ones; the
-calibration judges the segment. Growing lines of 4 to 5 cost a long upload a quarter of a second.
+calibration judges the segment. Growing lines of 4 to 5 cost a long upload 0.2 s.
 """
 SIMPLICITY_S = 0.3
 """A simple tempo may cost this many seconds' share of the correlation: 15 % at 2 s, 3 % at 10 s."""
