@@ -182,6 +182,7 @@ def serve_desk(desk: Desk, *, host: str, port: int) -> None:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((host, port))
+            listening.listen()  # before the address is told: whoever reads it may connect at once
         except OSError as error:
             raise ReviewError(
                 f"port {port} of {host} can't be used ({error.strerror}); choose another with --port"

@@ -1,0 +1,34 @@
+"""The address that `soundalike review serve` prints."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+import typer
+import uvicorn
+
+from soundalike.commands.review_open import serve_desk
+from soundalike.errors import ReviewError
+
+
+def test_the_address_answers_once_it_is_told(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    def connect(line: str) -> None:
+        told.append(line)
+        port = int(line.split("/  ", maxsplit=1)[0].rsplit(":", 1)[1])
+        socket.create_connection(("127.0.0.1", port), timeout=10).close()
+
+    monkeypatch.setattr(typer, "echo", connect)
+    monkeypatch.setattr(uvicorn.Server, "run", lambda server, sockets: None)
+    serve_desk(bench.desk, host="127.0.0.1", port=0)
+    assert len(told) == 1
+
+
+def test_a_port_in_use_is_refused_by_name(bench: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ReviewError, match=f"port {port} of 127.0.0.1 .*--port"):
+            serve_desk(bench.desk, host="127.0.0.1", port=port)
