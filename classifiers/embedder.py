@@ -34,7 +34,11 @@ BATCH_WINDOWS = 64
 
 
 class EmbedderConfig(PretrainedConfig):  # type: ignore[misc]
-    """Sizes of the network; `front_end` names the picture it was trained on."""
+    """Sizes of the network; `front_end` names the picture it was trained on.
+
+    merge_before: number of the layer before which each two patches that follow one another in time become
+    one, so that it and those after it have half of the work; None: never.
+    """
 
     model_type = "soundalike-embedder"
 
@@ -44,6 +48,8 @@ class EmbedderConfig(PretrainedConfig):  # type: ignore[misc]
         hidden_size: int = 256,
         layers: int = 4,
         heads: int = 4,
+        intermediate_size: int = 1024,
+        merge_before: int | None = None,
         patch: int = 16,
         dimension: int = 56,
         front_end: str = "log-frequency-24x128-50hz-v1",
@@ -52,6 +58,8 @@ class EmbedderConfig(PretrainedConfig):  # type: ignore[misc]
         self.hidden_size = hidden_size
         self.layers = layers
         self.heads = heads
+        self.intermediate_size = intermediate_size
+        self.merge_before = merge_before
         self.patch = patch
         self.dimension = dimension
         self.front_end = front_end
@@ -71,7 +79,7 @@ class EmbedderModel(PreTrainedModel):  # type: ignore[misc]
                 hidden_size=config.hidden_size,
                 num_hidden_layers=config.layers,
                 num_attention_heads=config.heads,
-                intermediate_size=4 * config.hidden_size,
+                intermediate_size=config.intermediate_size,
                 num_mel_bins=VIEW_BANDS,
                 max_length=WINDOW_FRAMES,
                 patch_size=config.patch,
@@ -80,13 +88,20 @@ class EmbedderModel(PreTrainedModel):  # type: ignore[misc]
                 attn_implementation="sdpa",
             )
         )
+        if config.merge_before is not None:
+            self.merge = nn.Linear(2 * config.hidden_size, config.hidden_size)
         self.projection = nn.Linear(2 * config.hidden_size, config.dimension)
         self.post_init()
 
     def forward(self, power_db: Tensor) -> Tensor:
-        states = self.encoder(
-            normalise(power_db).transpose(1, 2)
-        ).last_hidden_state  # [batch, 2 + patches, hidden]
+        states = self.encoder.embeddings(normalise(power_db).transpose(1, 2))  # [batch, 2 + patches, hidden]
+        for number, layer in enumerate(self.encoder.layers):
+            if number == self.config.merge_before:
+                # The first two are no patches; the others run through time first, then up in frequency.
+                pairs = states[:, 2:].unflatten(1, (-1, 2)).flatten(2)
+                states = torch.cat([states[:, :2], self.merge(pairs)], dim=1)
+            states = layer(states)
+        states = self.encoder.layernorm(states)
         pooled = torch.cat([states[:, :2].mean(dim=1), states[:, 2:].mean(dim=1)], dim=-1)
         return nn.functional.normalize(self.projection(pooled).float(), dim=-1)
 

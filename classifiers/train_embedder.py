@@ -36,6 +36,7 @@ from classifiers.augment import (
     uniform,
     warp,
 )
+from classifiers.distil import cut, distance, load_teacher
 from classifiers.embedder import WINDOW_FRAMES, EmbedderConfig, EmbedderModel
 from classifiers.precision import fastest_dtype
 from classifiers.spectrogram import FRAME_RATE_HZ
@@ -64,6 +65,8 @@ class Recipe:
     """While the rate falls the latest weights are the best: a shorter average."""
     dimension: int = 56
     """Of the embeddings. 56 bytes a window keep a three-minute track of the catalog under 60 KB."""
+    distilled_neurons: int = 384
+    """Of each layer of a network that learns from a larger one."""
     same_track_limit: float = 0.6
     """Cosine above which two crops of one track count as a repetition, not as a negative."""
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -216,6 +219,7 @@ def train(
     anneal_steps: int = 0,
     seed: int = 1,
     start_from: Path | None = None,
+    distil_from: Path | None = None,
     recipe: Recipe | None = None,
     report: Callable[[dict[str, float]], None] = lambda _: None,
     preparing: Callable[[int, int, str], None] | None = None,
@@ -224,7 +228,9 @@ def train(
 
     corpus: folder with tracks.csv (columns path, package, sha256, split). Returns the folder of the
     best weights by `tune_score`. anneal_steps: after that, so many steps with a rate that falls to
-    nothing. `start_from`: weights to begin with where there is no checkpoint yet.
+    nothing. `start_from`: weights to begin with where there is no checkpoint yet. `distil_from`: weights of
+    a larger network; the one to be trained begins as that one, cut (`classifiers.distil`), and learns from
+    its answers.
     Raises NotAudio for music that can't be read.
     """
     recipe = recipe or Recipe()
@@ -244,7 +250,12 @@ def train(
     torch.manual_seed(seed)
     model = EmbedderModel(EmbedderConfig(dimension=recipe.dimension)).to(device)
     checkpoint = out / "checkpoint.pt"
-    if start_from is not None and not checkpoint.exists():
+    teacher = None if distil_from is None else load_teacher(distil_from, device)
+    if teacher is not None:
+        start = Generator().manual_seed(seed)
+        seen = make_pairs(sample_sources(tracks, weights, recipe, start)[0], recipe.augmentation, start)
+        model = cut(teacher, torch.cat(seen), intermediate_size=recipe.distilled_neurons)
+    elif start_from is not None and not checkpoint.exists():
         model = EmbedderModel.from_pretrained(start_from, dtype=torch.float32).to(device).train()
         if model.config.dimension > recipe.dimension:
             start = Generator().manual_seed(seed)
@@ -253,7 +264,7 @@ def train(
     state = _State.start(recipe, model)
     if checkpoint.exists():
         state.load(checkpoint)
-    run = _Run(state, recipe, seed, tracks, weights, tune_batches, out)
+    run = _Run(state, recipe, seed, tracks, weights, tune_batches, out, teacher)
     started = monotonic()
     while (elapsed := monotonic() - started) < hours * 3600.0:
         warm = min(1.0, (state.step + 1) / recipe.warmup_steps)
@@ -289,6 +300,7 @@ class _Run:
     weights: Tensor
     tune_batches: list[tuple[Tensor, Tensor]]
     out: Path
+    teacher: EmbedderModel | None
 
     def step(self, learning_rate: float, average_decay: float) -> dict[str, float]:
         state = self.state
@@ -297,7 +309,9 @@ class _Run:
         sources, owners = sample_sources(self.tracks, self.weights, self.recipe, generator)
         reference, query = make_pairs(sources, self.recipe.augmentation, generator)
         state.rate(learning_rate)
-        loss = _learn(state, self.recipe, reference, query, owners, average_decay=average_decay)
+        loss = _learn(
+            state, self.recipe, reference, query, owners, average_decay=average_decay, teacher=self.teacher
+        )
         return {"step": float(state.step), "loss": loss}
 
     def judge(self, figures: dict[str, float]) -> None:
@@ -321,12 +335,24 @@ def _usable(tracks: list[StoredTrack]) -> tuple[list[StoredTrack], Tensor]:
 
 
 def _learn(
-    state: _State, recipe: Recipe, reference: Tensor, query: Tensor, owners: Tensor, *, average_decay: float
+    state: _State,
+    recipe: Recipe,
+    reference: Tensor,
+    query: Tensor,
+    owners: Tensor,
+    *,
+    average_decay: float,
+    teacher: EmbedderModel | None,
 ) -> float:
     """One step of gradient descent; returns the loss."""
-    embedded = embed_batch(state.model, torch.cat([reference, query]))
+    both = torch.cat([reference, query])
+    embedded = embed_batch(state.model, both)
     half = len(reference)
     loss = contrastive_loss(embedded[:half], embedded[half:], owners, recipe)
+    if teacher is not None:
+        with torch.no_grad():
+            taught = embed_batch(teacher, both)
+        loss = loss + distance(embedded, taught)
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(state.model.parameters(), recipe.gradient_clip)

@@ -42,6 +42,14 @@ def embedder(
             exists=True, file_okay=False, help="Weights to begin with, where OUT holds no checkpoint yet."
         ),
     ] = None,
+    distil_from: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="Weights of a larger network: train a smaller, faster one that answers as it does.",
+        ),
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all cores.")] = None,
 ) -> None:
     """Train the recogniser's network; continue where the last run in `--out` stopped.
@@ -52,6 +60,10 @@ def embedder(
         soundalike train embedder --hours 2 --anneal-steps 300
 
         soundalike check --embedder runs/embedder/best song.mp3
+
+    A quarter of the work in use, at a small loss (docs/decisions.md):
+
+        soundalike train embedder --distil-from runs/embedder/best --out runs/distilled --hours 1.5
     """
     import torch  # noqa: PLC0415 -- heavy: only where it is used
 
@@ -93,6 +105,7 @@ def embedder(
             anneal_steps=anneal_steps,
             seed=seed,
             start_from=start_from,
+            distil_from=distil_from,
             report=report,
             preparing=preparing,
         )
