@@ -34,7 +34,17 @@ from classifiers.ai.examples import (
     synthetic_sources,
 )
 from classifiers.ai.stride_training import calibrate_stride, report_stride, strides_of
-from classifiers.ai.training import FOLDS, Table, fit, measure_sources, nested, out_of_fold, with_decades
+from classifiers.ai.training import (
+    FOLDS,
+    Table,
+    fit,
+    measure_sources,
+    nested,
+    out_of_fold,
+    with_decades,
+    with_repeats,
+)
+from classifiers.ai.whole import measure_repeats
 from soundalike.errors import SettingsError, SoundalikeError
 
 SYNTHETIC = 240
@@ -64,8 +74,10 @@ def main(arguments: list[str] | None = None) -> int:
         strides = strides_of(recordings, cache=options.cache, workers=options.workers)
         strengths = np.array([strides[source.path, CLEAN] for source in recordings])
         stride = calibrate_stride(recordings, strengths)
+        console.print("looking for repeats")
+        repeats = measure_repeats(recordings, cache=options.cache, workers=options.workers)
         console.print("learning")
-        detector, report = train(table.with_strides(strides), stride=stride)
+        detector, report = train(table.with_strides(strides).with_repeats(repeats), stride=stride)
         report["stride"] = report_stride(recordings, strengths, stride)
     except SoundalikeError as error:
         console.print(f"[red]{error}[/red]")
@@ -84,21 +96,33 @@ def train(table: Table, *, stride: Calibration | None = None) -> tuple[Detector,
     odds, scored = out_of_fold(table)
     detector = fit(table, odds, scored, stride=stride)
     joined = np.asarray(detector.join(odds), dtype=np.float64)
-    both = with_decades(table, joined, detector.decade)
-    apart = nested(table, odds, scored)
-    scores = {"joined": joined, "both": both, "nested": apart}
-    scores["nested_both"] = with_decades(table, apart, detector.decade)
+    repeated = with_repeats(table, joined, detector.repeats)
+    everything = with_decades(table, repeated, detector.decade)
+    apart, apart_repeated = nested(table, odds, scored)
+    scores = {
+        "repeats": -table.repeats,
+        "joined": joined,
+        "joined_repeats": repeated,
+        "all": everything,
+        "nested": apart,
+        "nested_repeats": apart_repeated,
+        "nested_all": with_decades(table, apart_repeated, detector.decade),
+    }
     report = evaluate(table, odds | scores, scored)
     report["accused"] = accusations(
         table,
-        both,
+        everything,
         scored,
         threshold=detector.long.threshold,
         least_decades=DECADES * (np.inf if stride is None else stride.threshold),
     )
+    report["by_score_alone"] = accusations(
+        table, everything, scored, threshold=detector.long.threshold, least_decades=-np.inf
+    )
     return detector, report | {
         "weights": detector.weights,
         "decade": detector.decade,
+        "repeats_line": detector.repeats,
         "sha256": detector.sha256,
     }
 

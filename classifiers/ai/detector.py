@@ -28,6 +28,7 @@ from classifiers.ai.listening import Listening, listen
 from classifiers.ai.scorer import ENVELOPE, SCORER_PARTS, Scorer
 from classifiers.ai.sign_comb import Comb
 from classifiers.ai.sign_grain import Grain
+from classifiers.ai.sign_repeats import Repeats, Repetition, counted
 from classifiers.ai.sign_stereo import Stereo
 from classifiers.ai.sign_stride import Lattice, Stride
 from classifiers.ai.sign_texture import Texture
@@ -42,6 +43,8 @@ SIGNS: Final[tuple[Sign, ...]] = (Comb(), Grain(), Stereo(), Texture(), Timing()
 """Every sign whose numbers are judged by what was learnt; which of them count is learnt too."""
 STRIDE: Final = Stride()
 """The sign that needs no learning: chance is its measure. It is measured once on the whole recording."""
+REPEATS: Final = Repeats()
+"""Learnt nothing either; what its one number is worth beside the score are two numbers."""
 DECADES: Final = 10.0
 """Its strength is read in decades of chance over this, so that `calibration.SCORES` spans all of it."""
 LEANING: Final = 0.5
@@ -75,7 +78,7 @@ class Assessment:
     """What the second ear says. `known` False: probability, low and high are None, and `reason` says why.
 
     segments: (start_s, end_s, probability), silent ones left out: of silence nothing is known.
-    score: joined log odds before calibration, and what the stride adds to them.
+    score: joined log odds before calibration, and what repeats and stride add to them.
     false_positive_rate: conformal share of human recordings that score so high in their worst codec.
     """
 
@@ -98,12 +101,22 @@ class Heard:
     features: dict[str, Features]
 
 
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """What is known of the recording as a whole; None where it is too short for that."""
+
+    lattice: Lattice | None
+    returning: float | None
+    """What the repeats add to the score, below nothing for people."""
+
+
 class Detector:
     """A trained second ear. Holds no state between recordings; one instance may serve many threads.
 
     lines: slope and offset from the odds of each sign to calibrated ones, for people to read.
     long: of recordings of LONG_LOOKS looks and more, by their score. stride: by its own decades alone.
-    decade: what each of them adds to the score.
+    decade: what each of them adds to the score. repeats: slope and middle of what the repeats add to it,
+    ``slope * (middle - value)``.
     """
 
     def __init__(
@@ -118,6 +131,7 @@ class Detector:
         long: Calibration,
         stride: Calibration | None = None,
         decade: float = 0.0,
+        repeats: tuple[float, float] | None = None,
     ) -> None:
         self.name = NAME
         self._scorers = scorers
@@ -126,6 +140,7 @@ class Detector:
         self._lines = lines
         self._familiarity = familiarity
         self.short, self.long, self.stride, self.decade = short, long, stride, decade
+        self.repeats = repeats
         self.sha256 = _digest(self._arrays(), self._document())
 
     def assess(self, audio: Audio) -> Assessment:
@@ -139,11 +154,13 @@ class Detector:
             return _unknown(reason)
         sounding = listening.loudness_db >= LEAST_LOUDNESS_DB
         long = bool(sounding.sum() >= LONG_LOOKS)
-        with ThreadPoolExecutor(1) as beside:  # a third of the work, on the second core where there is one
+        with ThreadPoolExecutor(1) as beside:  # half of the work, on the second core where there is one
             found = beside.submit(STRIDE.find, listening) if long and self.stride is not None else None
+            again = beside.submit(REPEATS.find, listening) if long and self.repeats is not None else None
             heard = measure(listening)
             odds = self.sign_odds(heard)
         lattice = found.result() if found is not None else None
+        returning = self._returning(again.result()) if again is not None else None
         joined = self.join(odds)
         distances = self._familiarity.distance(self.standardised(heard))
         if (distances[sounding] > self._familiarity.limit).mean() >= STRANGE_SHARE:
@@ -151,12 +168,14 @@ class Detector:
             return _unknown(f"unlike anything that was calibrated on ({detail})")
         score = float(joined[sounding].mean())
         adds = self.decade * min(lattice.strength, MOST_DECADES) if lattice is not None else 0.0
-        score += adds
+        score += adds + (returning or 0.0)
         reading = (self.long if long else self.short).read(score)
         if not self._stands(lattice):
             reading = replace(reading, low=min(reading.low, CAUTIOUS))
         present = STRIDE.present(listening) if adds > 0 else np.zeros(listening.looks, dtype=bool)
-        along = [self.short.read(float(one)).probability for one in joined + adds * present]
+        along = [
+            self.short.read(float(one)).probability for one in joined + adds * present + (returning or 0.0)
+        ]
         segments = tuple(
             (start_s, end_s, float(probability))
             for (start_s, end_s), probability, heard_it in zip(
@@ -170,7 +189,7 @@ class Detector:
             high=reading.high,
             known=True,
             segments=segments,
-            signs=self._readings(heard, odds, sounding, segments, lattice),
+            signs=self._readings(heard, odds, sounding, segments, _Whole(lattice, returning)),
             score=score,
             false_positive_rate=reading.false_positive_rate,
         )
@@ -185,6 +204,13 @@ class Detector:
             and self.stride is not None
             and lattice.strength / DECADES >= self.stride.threshold
         )
+
+    def _returning(self, found: Repetition) -> float | None:
+        """See _Whole."""
+        if self.repeats is None or np.isnan(found.value):
+            return None
+        slope, middle = self.repeats
+        return slope * (middle - counted(found.value))
 
     def sign_odds(self, heard: Heard) -> dict[str, Float]:
         """Log odds of each sign, float32 [looks]."""
@@ -204,16 +230,21 @@ class Detector:
         odds: dict[str, Float],
         sounding: NDArray[np.bool_],
         segments: tuple[tuple[float, float, float], ...],
-        lattice: Lattice | None,
+        whole: _Whole,
     ) -> tuple[SignReading, ...]:
         places = {sign.name: f"{sign.describes}. {sign.place(heard.listening)}".strip() for sign in SIGNS}
         places[TOGETHER] = "the numbers of all signs at once, for what none of them shows alone."
         readings = []
+        lattice, returning = whole.lattice, whole.returning
         if lattice is not None and self.stride is not None and self._stands(lattice):
             certain = self.stride.read(lattice.strength / DECADES).probability
             value = float(np.clip(np.log(certain / max(1 - certain, 1e-6)), -ENVELOPE, ENVELOPE))
             detail = f"{STRIDE.describes}. {STRIDE.place(heard.listening)}"
             readings.append(SignReading(STRIDE.name, value, certain, detail))
+        if returning is not None:
+            value = float(np.clip(returning, -ENVELOPE, ENVELOPE))
+            detail = f"{REPEATS.describes}. {REPEATS.place(heard.listening)}"
+            readings.append(SignReading(REPEATS.name, value, 1 / (1 + float(np.exp(-value))), detail))
         counted = [name for name, weight in self.weights.items() if weight > 0]
         for name in sorted(counted, key=lambda name: -abs(float(odds[name][sounding].mean()))):
             slope, offset = self._lines[name]
@@ -255,6 +286,7 @@ class Detector:
             "short": self.short.to_document(),
             "long": self.long.to_document(),
             "decade": self.decade,
+            "repeats": self.repeats and list(self.repeats),
         } | ({"stride": self.stride.to_document()} if self.stride is not None else {})
 
 
@@ -303,7 +335,15 @@ def _from_parts(document: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> De
         long=Calibration.from_document(document["long"]),
         stride=Calibration.from_document(document["stride"]) if "stride" in document else None,
         decade=float(document["decade"]),
+        repeats=_pair(document["repeats"]),
     )
+
+
+def _pair(numbers: list[float] | None) -> tuple[float, float] | None:
+    if numbers is None:
+        return None
+    slope, middle = (float(number) for number in numbers)
+    return slope, middle
 
 
 def _digest(arrays: dict[str, NDArray[Any]], document: dict[str, Any]) -> str:

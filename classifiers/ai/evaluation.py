@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from scipy.stats import rankdata
 from classifiers.ai.calibration import FALSE_POSITIVES
 from classifiers.ai.examples import CLEAN, PANEL
 from classifiers.ai.training import Flags, Table
+
+PANEL_ALONE: Final = ("repeats", "joined_repeats", "all", "nested_repeats", "nested_all")
+"""Scores with what belongs to a whole recording in one condition: never a mean over conditions."""
 
 
 def area_under_curve(human: NDArray[Any], machine: NDArray[Any]) -> float:
@@ -32,20 +35,21 @@ def hits_at(human: NDArray[Any], machine: NDArray[Any], *, false_positives: floa
 def evaluate(table: Table, odds: dict[str, NDArray[Any]], scored: Flags) -> dict[str, Any]:
     """By sign, for recordings (the mean over all their looks), family by family; by codec of the panel.
 
-    odds: by sign; "joined", all that was learnt; "both", the stride with it; "nested" and "nested_both",
-    the same with weights that were fitted without the fold. [looks], NaN where unknown.
+    odds: by sign; "joined", all that was learnt; "joined_repeats", what the repeats add with it; "all", the
+    stride too; "nested" and so on, the same with weights that were fitted without the fold. [looks], NaN
+    where unknown.
     """
     real = scored & np.isin(table.kinds, ("human", "machine"))
     report: dict[str, Any] = {
         name: _of_recordings(table, values, real, families=True)
         for name, values in odds.items()
-        if name not in ("both", "nested_both")
+        if name not in PANEL_ALONE
     }
     report["recordings"] = report["joined"]["recordings"]
     report["panel"] = {
         condition: {
             name: _of_recordings(table, odds[name], real & (table.conditions == condition), families=True)
-            for name in ("joined", "both", "nested", "nested_both")
+            for name in ("joined", "nested", *PANEL_ALONE)
         }
         for condition in (CLEAN, *PANEL)
     }

@@ -21,6 +21,7 @@ from scipy.ndimage import uniform_filter1d
 
 from classifiers.ai.listening import BIN_HZ, BINS, DEPTH_DB, Listening, listen
 from classifiers.ai.sign_comb import FINE_BIN_HZ, flattened_spectrum
+from classifiers.ai.sign_repeats import RATE_HZ, STROKE_S, Repeats, whitened
 from classifiers.ai.sign_stride import SLOWEST_LINE_HZ, Stride, swelling
 from classifiers.audio import Audio
 from soundalike.errors import SettingsError
@@ -35,6 +36,9 @@ RAYLEIGH_DB: Final = 5.57
 SMOOTH_BINS: Final = 15
 LEAST_SHOWN_DB: Final = 11.0
 STRIDE: Final = Stride()
+REPEATS: Final = Repeats()
+SHOWN_MS: Final = (5.0, 35.0)
+"""Of a stroke: its beginning, at which single swings can be told apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +178,36 @@ def _stride(axes: Axes, listening: Listening) -> str:
     )
 
 
+def _repeats(axes: Axes, listening: Listening) -> str:
+    found = REPEATS.find(listening)
+    if not len(found.likeness):
+        axes.text(0.5, 0.5, "no strokes to compare", ha="center", va="center", transform=axes.transAxes)
+        axes.set_axis_off()
+        return "Too few strokes begin in the minute that is looked at, so this sign is silent."
+    band = whitened(listening.stretch, rate_hz=listening.sample_rate_hz)
+    middle = int(np.argsort(found.likeness)[len(found.likeness) // 2])
+    length = round(STROKE_S * RATE_HZ)
+    stroke, again = (band[round(at_s[middle] * RATE_HZ) :][:length] for at_s in (found.at_s, found.again_s))
+    again = np.pad(again, (0, length - again.size))
+    if stroke @ again < 0:  # the same waveform upside down is the same to the sign
+        again = -again
+    ms = 1000 * np.arange(length) / RATE_HZ
+    for cut, at_s, colour, word in (
+        (stroke, found.at_s, "#1c55b8", "a stroke"),
+        (again, found.again_s, "#c25b12", "the closest to it"),
+    ):
+        label = f"{word}, {listening.stretch_start_s + at_s[middle]:.2f} s"
+        axes.plot(ms, cut / max(float(np.linalg.norm(cut)), 1e-9), color=colour, lw=1.0, label=label)
+    axes.set(xlabel="ms", ylabel="1 to 3.6 kHz, levelled", xlim=SHOWN_MS, yticks=[])
+    axes.legend(
+        fontsize=7, loc="upper right", title=f"likeness {found.likeness[middle]:.2f}", title_fontsize=7
+    )
+    return (
+        "The stroke of median likeness and what comes closest to it in the minute: samplers and loops play"
+        " the same waveform again, which speaks for people; decoders and players do not."
+    )
+
+
 def _liveliest(listening: Listening) -> int:
     changes: NDArray[np.float32] = np.maximum(np.diff(listening.mid_db.mean(axis=2), axis=1), 0).sum(axis=1)
     return int(changes.argmax())
@@ -186,4 +220,5 @@ _DRAWN: Final[dict[str, Callable[[Axes, Listening], str]]] = {
     "grain": _grain,
     "attacks": _attacks,
     "stride": _stride,
+    "repeats": _repeats,
 }

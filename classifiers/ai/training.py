@@ -28,6 +28,7 @@ from classifiers.ai.ground import LEAST_BAND_HZ, LEAST_LOUDNESS_DB, fit_familiar
 from classifiers.ai.listening import listen
 from classifiers.ai.scorer import Scorer
 from classifiers.ai.scorer_training import fit_scorer
+from classifiers.ai.sign_repeats import counted
 
 Float = NDArray[np.float32]
 Flags = NDArray[np.bool_]
@@ -59,7 +60,8 @@ class Table:
 
     features: by sign, float32 [looks, features]. groups, kinds, tracks: str [looks]. conditions, codecs: as
     in `classifiers.ai.examples.Excerpt`, "none" for no codec. places: int64 [looks], which of the recording.
-    decades: float64 [looks], the stride of the whole recording in that condition; NaN where not measured.
+    decades, repeats: float64 [looks], the stride of the whole recording in that condition and how its strokes
+    come back; NaN where not measured.
     """
 
     features: dict[str, Float]
@@ -70,6 +72,7 @@ class Table:
     codecs: NDArray[np.str_]
     places: NDArray[np.int64]
     decades: NDArray[np.float64]
+    repeats: NDArray[np.float64]
 
     @property
     def machine_made(self) -> Flags:
@@ -82,6 +85,12 @@ class Table:
             clean = np.nan if self.machine_made[index] else strides.get((track, CLEAN), np.nan)
             decades[index] = strides.get((track, condition), clean)
         return replace(self, decades=decades)
+
+    def with_repeats(self, values: dict[tuple[str, str], float]) -> Table:
+        """By path and condition. Single places and chains are too short to come back in."""
+        keys = zip(self.tracks, self.conditions, strict=True)
+        found = [counted(values.get((track, name), np.nan)) for track, name in keys]
+        return replace(self, repeats=np.array(found))
 
 
 def measure_sources(sources: list[Source], *, cache: Path, workers: int = 1) -> Table:
@@ -109,6 +118,7 @@ def measure_sources(sources: list[Source], *, cache: Path, workers: int = 1) -> 
         codecs=np.concatenate([part["codecs"] for part in parts]),
         places=np.concatenate([part["places"] for part in parts]),
         decades=np.full(sum(counts), np.nan),
+        repeats=np.full(sum(counts), np.nan),
     )
 
 
@@ -204,13 +214,14 @@ def join_signs(
     )
 
 
-def nested(table: Table, odds: dict[str, Float], scored: Flags) -> NDArray[np.float64]:
-    """The joint score of each look by weights that were fitted without its fold as well, float64 [looks].
+def nested(table: Table, odds: dict[str, Float], scored: Flags) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The score of each look by weights that were fitted without its fold as well, float64 [looks].
 
-    Without the offset: what it is worth beside another fold's nobody knows.
+    By what was learnt, and with what the repeats add. Without the offset: what it is worth beside another
+    fold's nobody knows.
     """
     real = scored & (table.kinds != "proxy")
-    score = np.zeros(len(table.groups))
+    score, heard = np.zeros(len(table.groups)), np.zeros(len(table.groups))
     for out in held_out(table):
         others = real & ~out
         machine = table.machine_made[others]
@@ -219,8 +230,10 @@ def nested(table: Table, odds: dict[str, Float], scored: Flags) -> NDArray[np.fl
             machine_made=machine,
             weights=group_weights(table.groups[others], machine_made=machine),
         )
-        score[out] = sum(weight * odds[name][out] for name, weight in weights.items())
-    return score
+        learnt = np.asarray(sum(weight * odds[name] for name, weight in weights.items()))
+        score[out] = learnt[out]
+        heard[out] = with_repeats(table, learnt, weigh_repeats(table, learnt, others))[out]
+    return score, heard
 
 
 def fit(
@@ -236,9 +249,11 @@ def fit(
     everything = np.ones(len(table.groups), dtype=bool)
     scorers = fit_scorers(table, members=everything)
     standardised = scorers[TOGETHER].standardise(with_together(table.features)[TOGETHER])
-    score = sum(weight * odds[name] for name, weight in joint.items()) + np.float32(offset)
-    alone = _calibration(table, np.asarray(score), real, by_track=True)
-    decade = _odds_a_decade(table, np.asarray(score), real, threshold=alone.threshold)
+    score = np.asarray(sum(weight * odds[name] for name, weight in joint.items()) + np.float32(offset))
+    repeats = weigh_repeats(table, score, real)
+    heard = with_repeats(table, score, repeats)
+    alone = _calibration(table, heard, real, by_track=True)
+    decade = _odds_a_decade(table, heard, real, threshold=alone.threshold)
     lines = {
         name: _line(values[real], machine_made=machine[real], weights=weights)
         for name, values in odds.items()
@@ -249,14 +264,49 @@ def fit(
         weights=joint,
         offset=offset,
         familiarity=fit_familiarity(standardised, weights=np.ones(len(standardised))),
-        short=_calibration(table, np.asarray(score), real, by_track=False),
-        long=_calibration(table, np.asarray(score), real, by_track=True, decade=decade),
+        short=_calibration(table, score, real, by_track=False),
+        long=_calibration(table, heard, real, by_track=True, decade=decade),
         stride=stride,
         decade=decade,
+        repeats=repeats,
     )
 
 
-def _odds_a_decade(table: Table, score: Float, real: Flags, *, threshold: float) -> float:
+def weigh_repeats(table: Table, score: NDArray[Any], members: Flags) -> tuple[float, float] | None:
+    """Slope and middle of what the repeats add to the score; None where none were measured.
+
+    The line ``slope * (middle - value)`` comes out of one logistic regression on score and value of
+    recordings in each condition, so it adds nothing at the value that speaks for neither side. Two numbers.
+    """
+    known = members & np.isfinite(table.repeats)
+    if not known.any():
+        return None
+    cells = np.char.add(np.char.add(table.tracks[known], " "), table.conditions[known])
+    _, first, inverse, counts = np.unique(cells, return_index=True, return_inverse=True, return_counts=True)
+    learnt = np.bincount(inverse, weights=score[known]) / counts
+    machine = table.machine_made[known][first]
+    weights, offset = join_signs(
+        {"learnt": learnt.astype(np.float32), "repeats": -table.repeats[known][first].astype(np.float32)},
+        machine_made=machine,
+        weights=group_weights(table.groups[known][first], machine_made=machine),
+        penalty=0.0,
+    )
+    if weights["repeats"] <= 0 or weights["learnt"] <= 0:
+        return None
+    return round(weights["repeats"] / weights["learnt"], 4), round(offset / weights["repeats"], 4)
+
+
+def with_repeats(
+    table: Table, score: NDArray[Any], repeats: tuple[float, float] | None
+) -> NDArray[np.float64]:
+    """The score of each look with what the repeats of its recording add; nothing where none were measured."""
+    if repeats is None:
+        return np.asarray(score, dtype=np.float64)
+    slope, middle = repeats
+    return np.asarray(score + np.nan_to_num(slope * (middle - table.repeats)))
+
+
+def _odds_a_decade(table: Table, score: NDArray[Any], real: Flags, *, threshold: float) -> float:
     """What a decade of the stride adds to the score: all that LEANING allows, if any recording shows one.
 
     threshold: of accusing by what was learnt alone. A decade of chance is worth 2.3 (its natural logarithm);

@@ -15,7 +15,7 @@ from classifiers.audio import Audio
 
 
 def shipped() -> list[str]:
-    return [sign.name for sign in detector.SIGNS]
+    return [sign.name for sign in (*detector.SIGNS, detector.STRIDE, detector.REPEATS)]
 
 
 def test_every_shipped_sign_is_drawn_with_words() -> None:

@@ -44,6 +44,7 @@ from classifiers.ai.training import (
     measure_sources,
     nested,
     out_of_fold,
+    with_repeats,
 )
 from classifiers.train_detector import main, sources_of, train
 
@@ -76,6 +77,7 @@ def table(*, tell: float, tracks: int = 5) -> Table:
         codecs=np.where(conditions == PANEL[0], PANEL[0], "none"),
         places=np.zeros(len(rows), dtype=np.int64),
         decades=np.full(len(rows), np.nan),
+        repeats=np.full(len(rows), np.nan),
     )
 
 
@@ -124,7 +126,7 @@ def test_nested_weights_know_nothing_of_the_fold_they_judge() -> None:
     hindsight, _ = join_signs(odds, machine_made=made, weights=np.ones(len(made)))
     kind = np.asarray(sum(weight * odds[name] for name, weight in hindsight.items()))
     assert area_under_curve(kind[only & ~made], kind[only & made]) > 0.95
-    score = nested(rows, odds, scored)
+    score, _ = nested(rows, odds, scored)
     assert area_under_curve(score[only & ~made], score[only & made]) < 0.7
     elsewhere = held_out(rows)[0] & ~only
     assert area_under_curve(score[elsewhere & ~made], score[elsewhere & made]) < 0.7
@@ -248,6 +250,38 @@ def test_the_stride_counts_and_never_for_more_than_leaning_allows() -> None:
     joined = without.join(odds)[~rows.machine_made & (rows.conditions == CLEAN)]
     highest = np.quantile(joined, 1 - LEANING)
     assert 0 < heard.decade * MOST_DECADES <= without.long.threshold - highest + 0.01
+
+
+def test_repeats_count_for_people_and_where_unknown_for_nobody(tmp_path: Path) -> None:
+    rows = table(tell=0.3, tracks=10)
+    random = np.random.default_rng(2)
+    values = dict.fromkeys(zip(rows.tracks, rows.conditions, strict=True), 0.0)
+    human = set(rows.tracks[rows.kinds == "human"])
+    for track, condition in values:
+        if condition != "chain":
+            values[track, condition] = random.normal(2.0 if track in human else 0.0)
+    known = rows.with_repeats({key: value for key, value in values.items() if key[1] != "chain"})
+    assert np.isnan(known.repeats[rows.conditions == "chain"]).all()
+    detector, report = train(known)
+    assert detector.repeats is not None
+    slope, middle = detector.repeats
+    assert slope > 0
+    assert 0.3 < middle < 1.7
+    panel = report["panel"][CLEAN]
+    assert panel["joined_repeats"]["auc"] > max(panel["joined"]["auc"], 0.85)
+    assert panel["nested_repeats"]["auc"] > panel["nested"]["auc"]
+    odds, scored = out_of_fold(known)
+    score = detector.join(odds)
+    heard = with_repeats(known, score, detector.repeats)
+    assert np.allclose(heard[rows.conditions == "chain"], score[rows.conditions == "chain"])
+    detector.save(tmp_path)
+    assert load_detector(tmp_path).repeats == detector.repeats
+    assert scored.all()
+
+
+def test_without_repeats_nothing_is_added() -> None:
+    rows = table(tell=0.8)
+    assert train(rows)[0].repeats is None
 
 
 def test_what_was_not_measured_counts_as_published_or_not_at_all() -> None:

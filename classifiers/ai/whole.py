@@ -1,0 +1,78 @@
+"""Numbers of whole recordings: a minute from the middle, as published or through a codec, measured once.
+
+For the signs that are properties of a recording and learn nothing (`sign_stride`, `sign_repeats`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifiers.ai import sign_repeats, sign_stride
+from classifiers.ai.degrade import republish
+from classifiers.ai.examples import CLEAN, PANEL, Source, read_middle
+from classifiers.ai.listening import STRETCH_S, Float
+
+BATCH: Final = 8
+"""Recordings between two writes of the cache: an hour's work is not lost to a stop."""
+
+Measure = Callable[[Float, int], float]
+
+
+def stride_of(stretch: Float, rate_hz: int) -> float:
+    """Decades of chance."""
+    return sign_stride.search(stretch, rate_hz=rate_hz)[0].strength
+
+
+def repeats_of(stretch: Float, rate_hz: int) -> float:
+    """Mean log odds of the strokes' likeness; NaN where there are too few, or too little to come back in."""
+    if stretch.size < sign_repeats.LEAST_S * rate_hz:
+        return float("nan")
+    return sign_repeats.search(stretch, rate_hz=rate_hz).value
+
+
+def measure_recordings(
+    sources: list[Source], measure: Measure, *, cache: Path, workers: int = 1, condition: str = CLEAN
+) -> NDArray[np.float64]:
+    """`measure` of every recording, float64 [sources]; what stands in the file `cache` is not done again."""
+    known: dict[str, float] = json.loads(cache.read_text(encoding="utf-8")) if cache.exists() else {}
+    missing = [source for source in sources if _key(source, condition) not in known]
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(workers) as pool:
+        for first in range(0, len(missing), BATCH):
+            batch = missing[first : first + BATCH]
+            numbers = pool.map(partial(_measure, measure=measure, condition=condition), batch)
+            known |= {_key(source, condition): one for source, one in zip(batch, numbers, strict=True)}
+            cache.write_text(json.dumps(known, indent=0, sort_keys=True) + "\n", encoding="utf-8")
+    return np.array([known[_key(source, condition)] for source in sources])
+
+
+def measure_repeats(sources: list[Source], *, cache: Path, workers: int = 1) -> dict[tuple[str, str], float]:
+    """Value by path and condition, of all recordings through every codec of the panel."""
+    found: dict[tuple[str, str], float] = {}
+    for condition in (CLEAN, *PANEL):
+        numbers = measure_recordings(
+            sources, repeats_of, cache=cache / "repeats.json", workers=workers, condition=condition
+        )
+        found |= {(source.path, condition): float(one) for source, one in zip(sources, numbers, strict=True)}
+    return found
+
+
+def _measure(source: Source, *, measure: Measure, condition: str) -> float:
+    audio = read_middle(Path(source.path), length_s=STRETCH_S)
+    if condition != CLEAN:
+        audio = republish(audio, condition, hurried=True)
+    return measure(audio.samples.mean(axis=0).astype(np.float32), audio.sample_rate_hz)
+
+
+def _key(source: Source, condition: str) -> str:
+    path = Path(source.path)  # the folder's name too: some packages call every piece song.ogg
+    name = f"{source.group}/{path.parent.name}/{path.name}"
+    return name if condition == CLEAN else f"{condition} {name}"
