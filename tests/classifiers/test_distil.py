@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from classifiers.distil import cut, distance, load_teacher
-from classifiers.embedder import EmbedderConfig, EmbedderModel
+from classifiers.embedder import SHIPPED_WEIGHTS, Embedder, EmbedderConfig, EmbedderModel
 from classifiers.train_embedder import Recipe, train
 
 SIZES = EmbedderConfig(hidden_size=32, layers=2, heads=2, intermediate_size=64, dimension=16)
@@ -84,3 +84,9 @@ def test_a_distilled_network_comes_closer_to_its_teacher(
     with torch.no_grad():
         taught = teacher(windows)
         assert float(distance(after(windows), taught)) < float(distance(before(windows), taught))
+
+
+def test_the_shipped_network_is_a_distilled_one() -> None:
+    model = load_teacher(SHIPPED_WEIGHTS, torch.device("cpu"))
+    assert (model.config.merge_before, model.config.intermediate_size) == (0, Recipe().distilled_neurons)
+    assert Embedder().dimension == Recipe().dimension
