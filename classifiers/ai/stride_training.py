@@ -26,7 +26,12 @@ LEAST_DECADES: Final = 10.0
 here on the sign is shown."""
 CACHE_NAME: Final = "strides.json"
 OF_EACH: Final = 8
-CODECS_TOO: Final = {"opus-48k": ("human", "machine"), "mp3-128k": ("machine",)}
+CODECS_TOO: Final = {
+    "opus-48k": ("human", "machine"),
+    "mp3-128k": ("machine",),
+    "aac-128k": ("machine",),
+    "mp3-64k": ("machine",),
+}
 """Opus makes lines of its own at low rates: human music is asked whether they count. Most uploads are MP3."""
 
 
