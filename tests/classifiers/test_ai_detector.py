@@ -161,11 +161,13 @@ class TestAnswer:
         samples = 0.1 * np.random.default_rng(3).standard_normal((2, 180 * RATE_HZ))
         audio = Audio(samples.astype(np.float32), RATE_HZ)
         detector.assess(audio)
-        began_s = time.process_time()
-        detector.assess(audio)
-        # CPU seconds over all threads, twice what two cores give in the half second that is promised: it is
-        # for noticing a blunder, also on a busy machine. The figures are in docs/ai.md.
-        assert time.process_time() - began_s < 2.0
+        spent_s = []
+        for _ in range(3):  # the least of three: what other programs cost is not what is asked
+            began_s = time.process_time()
+            detector.assess(audio)
+            spent_s.append(time.process_time() - began_s)
+        # CPU seconds over all threads: two cores give 1 s of them in the half second that is promised.
+        assert min(spent_s) < 1.0
 
     def test_a_picture_is_drawn(self, detector: Detector, tmp_path: Path) -> None:
         audio = human_music()
