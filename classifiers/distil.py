@@ -9,6 +9,8 @@ one is its partner.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
@@ -61,7 +63,7 @@ def _outputs(teacher: EmbedderModel, windows_db: Tensor) -> list[Tensor]:
     return sums
 
 
-def load_teacher(path: object, device: torch.device) -> EmbedderModel:
+def load_teacher(path: Path | str, device: torch.device) -> EmbedderModel:
     """A trained network that only answers."""
     model: EmbedderModel = EmbedderModel.from_pretrained(path, dtype=torch.float32)
     model.to(device).eval().requires_grad_(False)
