@@ -82,8 +82,8 @@ def measure(
         mono = watch.time("resample", partial(to_mono, audio))
         picture = watch.time("spectrogram", partial(log_frequency_db, mono))
         query = watch.time("embed", partial(fingerprinter.query_of, picture, duration_s=audio.duration_s))
-        lines = watch.time("search", partial(matcher.hypotheses, query))
-        watch.time("align", partial(matcher.match, query, lines))
+        proposals = watch.time("search", partial(matcher.propose, query))
+        watch.time("align", partial(matcher.match, query, proposals))
         upload = Upload(upload_id=path.stem[:100], uri=path.absolute().as_uri(), uploader="bench")
         watch.time("judge", partial(judge, Case(upload=upload, ai=AiAssessment())))
     return watch, audio_s

@@ -3,24 +3,41 @@
 The contour and the network err apart: along the right lines of hard queries (noise in rooms, two seconds,
 other music on top) surprise and mean cosine correlate by 0.0 to 0.3. In a logistic regression over 273 right
 and 1,636 false lines a unit of cosine weighs as much as 11 units of surprise, 8 where the line is two seconds
-long and 13 where it is ten. It counts as three units at most: two pieces that share a loop are alike too.
+long and 13 where it is ten. It counts as a few units at most: two pieces that share a loop are alike too.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from classifiers.embedder import WINDOW_S
-from classifiers.fingerprint import WHOLE, QueryPrint
+from classifiers.fingerprint import LOWER, UPPER, WHOLE, QueryPrint
 from index.references import References
 
-WEIGHT: Final = 11.0
-ORDINARY: Final = (0.60, 0.45)
-"""Cosine that says nothing, of a line of one second and of ten: one false line in ten reaches it."""
-MOST: Final = 3.0
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What a mean cosine is worth.
+
+    ordinary: the cosine that says nothing, of a line of one second and of ten: one false line in ten reaches it.
+    weight: units of surprise for one of cosine above that. most: units that it may count.
+    """
+
+    ordinary: tuple[float, float]
+    weight: float
+    most: float
+
+
+WHOLE_ALONE: Final = _Reading(ordinary=(0.60, 0.45), weight=11.0, most=3.0)
+WITH_PARTS: Final = _Reading(ordinary=(0.45, 0.38), weight=18.0, most=4.0)
+"""Short queries are asked in parts too, and a mean over whole, lower and upper spectrum errs less: of 96
+excerpts each of the tune split 51 instead of 37 of two seconds with noise in a room, and 93 instead of 88 of
+five, passed where the fit of their own false matches stated 0.1 %. Weights of 15 to 20 are as good.
+"""
 MISSING: Final = 0.3
 """Cosine of a window that isn't found in its place: less than what the search takes for a vote."""
 MOST_WINDOWS: Final = 40
@@ -37,7 +54,7 @@ def likeness(
     tempo_ratio: float,
     shift_semitones: float,
 ) -> float:
-    """What to add to the surprise of a line through query [start_s, end_s): in [0, MOST].
+    """What to add to the surprise of a line through query [start_s, end_s), 0 or more.
 
     The line: query second t is reference second ``origin_s + tempo_ratio * t``, `shift_semitones` higher.
     """
@@ -45,14 +62,22 @@ def likeness(
     asked = query.transpositions
     # As the query was moved to look most like the reference.
     moved = min((float(way) for way in np.unique(asked)), key=lambda way: abs(way + shift_semitones))
-    inside = (query.parts == WHOLE) & (asked == moved) & (centres_s >= start_s) & (centres_s <= end_s)
-    windows = np.flatnonzero(inside)
-    if len(windows) == 0:
+    inside = (asked == moved) & (centres_s >= start_s) & (centres_s <= end_s)
+    means = []
+    for part in (WHOLE, LOWER, UPPER):
+        windows = np.flatnonzero(inside & (query.parts == part))
+        if len(windows) == 0:
+            continue
+        thinned = np.linspace(0, len(windows) - 1, min(len(windows), MOST_WINDOWS)).round().astype(int)
+        windows = windows[thinned]
+        there_s = origin_s + tempo_ratio * centres_s[windows].astype(np.float64) - WINDOW_S / 2.0
+        cosines = np.nan_to_num(references.cosines(track, query.vectors[windows], there_s), nan=MISSING)
+        means.append(float(np.maximum(cosines, MISSING).mean()))
+    if not means:
         return 0.0
-    windows = windows[np.linspace(0, len(windows) - 1, min(len(windows), MOST_WINDOWS)).round().astype(int)]
-    there_s = origin_s + tempo_ratio * centres_s[windows].astype(np.float64) - WINDOW_S / 2.0
-    cosines = np.nan_to_num(references.cosines(track, query.vectors[windows], there_s), nan=MISSING)
-    alike = float(np.maximum(cosines, MISSING).mean())
-    of_a_second, of_ten = ORDINARY
+    # Music that is all low, or all high, is asked whole and in one part.
+    reading = WHOLE_ALONE if len(means) == 1 else WITH_PARTS
+    of_a_second, of_ten = reading.ordinary
     share = min(max(math.log10(max(end_s - start_s, 1.0)), 0.0), 1.0)
-    return min(max(WEIGHT * (alike - of_a_second - share * (of_ten - of_a_second)), 0.0), MOST)
+    above = sum(means) / len(means) - of_a_second - share * (of_ten - of_a_second)
+    return min(max(reading.weight * above, 0.0), reading.most)

@@ -1,8 +1,9 @@
 """Which spans of an upload reuse which spans of the catalog.
 
 Search (embeddings, FAISS) proposes, the Hough transform draws lines, the contour verifies them,
-grows them along the upload and measures transposition, tempo and both ends. What comes out is a list
-of segments, best first; segments of one track never overlap in the upload.
+grows them along the upload and measures transposition, tempo and both ends. Where that leaves a short
+upload without a sure match, the contour looks for itself in the tracks that the search named most. What comes
+out is a list of segments, best first; segments of one track never overlap in the upload.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from torch import Tensor, from_numpy
 
 from classifiers.contour import CONTOUR_RATE_HZ, Stretchable, unpack
 from classifiers.embedder import WINDOW_S
-from classifiers.fingerprint import QueryPrint, ReferencePrint
+from classifiers.fingerprint import WHOLE, QueryPrint, ReferencePrint
 from classifiers.spectrogram import BANDS_PER_SEMITONE
 from index.align import BLOCK_HOP_S, BLOCK_S, Line, Pairs, find_lines
-from index.calibration import false_positive_rate
+from index.calibration import false_positive_rate, score_at
 from index.likeness import likeness
 from index.plainness import plainness
 from index.references import References, ReferencesInMemory
+from index.sweep import best_place_s, promising_tracks
 from index.verify import Alignment, laid_over, measure, sight, standing
 
 NEIGHBOURS = 20
@@ -42,6 +44,8 @@ ACCEPTED_IN_LONG = 5.0
 """What a block's line needs to be grown into a segment, in queries of one block and in longer ones; the
 calibration judges the segment. Growing lines of 4 to 5 cost a long upload 0.2 s.
 """
+SURE_RATE = 1e-3
+"""A match with this false-positive rate spares a short query the sweep."""
 SIMPLICITY_S = 0.3
 """A simple tempo may cost this many seconds' share of the correlation: 15 % at 2 s, 3 % at 10 s."""
 PARTS_OF_A_CELL = 4
@@ -49,7 +53,16 @@ MOST_SEGMENTS = 64
 SHORTEST_SEGMENT_S = 1.5
 
 
-Hypothesis = tuple[Line, tuple[float, float]]
+@dataclass(frozen=True, slots=True)
+class Proposals:
+    """What the search makes of a query.
+
+    lines: worth verifying, most promising first, each with the query seconds it was found in. tracks: worth
+    sweeping, most promising first; none for queries longer than one block.
+    """
+
+    lines: list[tuple[Line, tuple[float, float]]]
+    tracks: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,30 +96,25 @@ class Matcher:
     def _unpack(self, track: int) -> Tensor:
         return from_numpy(unpack(self._references.contour(track)))
 
-    def match(self, query: QueryPrint, hypotheses: list[Hypothesis] | None = None) -> list[SegmentMatch]:
+    def match(self, query: QueryPrint, proposals: Proposals | None = None) -> list[SegmentMatch]:
         """Segments of the query found in the catalog, best score first; empty when nothing is."""
         stretchable = Stretchable(query.power_db)
+        proposed = self.propose(query) if proposals is None else proposals
         accepted: list[tuple[int, _Segment]] = []
-        lines = self.hypotheses(query) if hypotheses is None else hypotheses
-        for line, span in lines[:LINES_IN_ALL]:
-            if len(accepted) == MOST_SEGMENTS:
-                break
-            if any(track == line.track and segment.explains(line) for track, segment in accepted):
-                continue
-            found = self._verify(stretchable, line, span)
-            if found is None:
-                continue
-            segment = self._alike(query, line.track, self._grow(stretchable, line.track, found, span))
-            if segment.end_s - segment.start_s >= min(SHORTEST_SEGMENT_S, 0.5 * query.duration_s):
-                accepted.append((line.track, segment))
+        for line, span in proposed.lines[:LINES_IN_ALL]:
+            self._follow(query, stretchable, line, span, accepted)
+        if all(segment.score < score_at(SURE_RATE) for _, segment in accepted):
+            for track in proposed.tracks:
+                line = _copy_at(track, best_place_s(stretchable, self._signs(track)))
+                self._follow(query, stretchable, line, (0.0, query.duration_s), accepted)
         return self._report(query, accepted)
 
-    def hypotheses(self, query: QueryPrint) -> list[Hypothesis]:
-        """Lines worth verifying, most promising first, each with the query seconds it was found in."""
+    def propose(self, query: QueryPrint) -> Proposals:
+        """Where in the catalog the query's windows point to."""
         near = self._references.search(query.vectors, NEIGHBOURS)
         count, k = near.track.shape
         if count == 0 or k == 0:
-            return []
+            return Proposals([], [])
         known = near.track.ravel() >= 0
         half = WINDOW_S / 2.0
         pairs = Pairs(
@@ -118,10 +126,10 @@ class Matcher:
         )
         if query.duration_s <= SINGLE_BLOCK_S:
             span = (0.0, query.duration_s)
-            return [
-                (line, span)
-                for line in find_lines(pairs, start_s=0.0, end_s=span[1] + 1.0, most=LINES_A_QUERY)
-            ]
+            lines = find_lines(pairs, start_s=0.0, end_s=span[1] + 1.0, most=LINES_A_QUERY)
+            as_it_is = (query.transpositions == 0.0) & (query.parts == WHOLE)
+            tracks = promising_tracks(near, as_it_is, duration_s=self._references.duration_s)
+            return Proposals([(line, span) for line in lines], tracks)
         blocks = np.arange(0.0, max(query.duration_s - BLOCK_S / 2.0, 1.0), BLOCK_HOP_S)
         found = []
         for start in blocks.tolist():
@@ -132,7 +140,27 @@ class Matcher:
             ]
         supports = [_support(line, [other for other, _ in found]) for line, _ in found]
         order = sorted(range(len(found)), key=lambda number: -supports[number])
-        return [found[number] for number in order]
+        return Proposals([found[number] for number in order], [])
+
+    def _follow(
+        self,
+        query: QueryPrint,
+        stretchable: Stretchable,
+        line: Line,
+        span: tuple[float, float],
+        accepted: list[tuple[int, _Segment]],
+    ) -> None:
+        """Adds the segment that a line grows into to those `accepted`, if it stands and is news."""
+        if len(accepted) == MOST_SEGMENTS:
+            return
+        if any(track == line.track and segment.explains(line) for track, segment in accepted):
+            return
+        found = self._verify(stretchable, line, span)
+        if found is None:
+            return
+        segment = self._alike(query, line.track, self._grow(stretchable, line.track, found, span))
+        if segment.end_s - segment.start_s >= min(SHORTEST_SEGMENT_S, 0.5 * query.duration_s):
+            accepted.append((line.track, segment))
 
     def _verify(self, query: Stretchable, line: Line, span: tuple[float, float]) -> Alignment | None:
         start_s, end_s = span
@@ -256,6 +284,13 @@ class _Segment:
     def explains(self, line: Line) -> bool:
         inside = self.start_s - 1.0 <= line.query_s <= self.end_s + 1.0
         return inside and abs(self.reference_at(line.query_s) - line.reference_s) < 3.0
+
+
+def _copy_at(track: int, reference_s: float) -> Line:
+    """The line of a copy whose first second is `reference_s` of the track."""
+    return Line(
+        track=track, query_s=0.0, reference_s=reference_s, tempo_ratio=1.0, transposition=0.0, votes=0.0
+    )
 
 
 def _blend(old: float, new: float) -> float:

@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 
 from classifiers.fingerprint import LOWER, WHOLE, QueryPrint, ReferencePrint
-from index.likeness import MOST, MOST_WINDOWS, ORDINARY, WEIGHT, likeness
+from index.likeness import MOST_WINDOWS, WHOLE_ALONE, WITH_PARTS, likeness
 from index.references import ReferencesInMemory
 
 DIMENSION = 56
@@ -61,7 +61,7 @@ def alike(
     )
 
 
-@pytest.mark.parametrize(("cosine", "expected"), [(0.4, 0.0), (0.55, WEIGHT * 0.1), (0.9, MOST)])
+@pytest.mark.parametrize(("cosine", "expected"), [(0.4, 0.0), (0.55, WHOLE_ALONE.weight * 0.1), (0.9, WHOLE_ALONE.most)])
 def test_it_grows_with_the_cosine_from_nothing_to_its_limit(
     reference: ReferencePrint, cosine: float, expected: float
 ) -> None:
@@ -71,7 +71,7 @@ def test_it_grows_with_the_cosine_from_nothing_to_its_limit(
 def test_a_short_line_must_be_more_alike(reference: ReferencePrint) -> None:
     asked = query(reference, cosine=0.65, seconds=2.0)
     long = alike(query(reference, cosine=0.65), reference)
-    assert 0.0 < alike(asked, reference) < long == pytest.approx(WEIGHT * (0.65 - ORDINARY[1]), abs=0.1)
+    assert 0.0 < alike(asked, reference) < long == pytest.approx(WHOLE_ALONE.weight * (0.65 - WHOLE_ALONE.ordinary[1]), abs=0.1)
 
 
 def test_another_place_of_the_reference_is_not_alike(reference: ReferencePrint) -> None:
