@@ -23,8 +23,8 @@ from index.references import References
 class _Reading:
     """What a mean cosine is worth.
 
-    ordinary: the cosine that says nothing, of a line of one second and of ten: one false line in ten reaches it.
-    weight: units of surprise for one of cosine above that. most: units that it may count.
+    ordinary: the cosine that says nothing, of a line of one second and of ten: one false line in ten reaches
+    it. weight: units of surprise for one of cosine above that. most: units that it may count.
     """
 
     ordinary: tuple[float, float]

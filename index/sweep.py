@@ -1,6 +1,6 @@
 """Sweep: a short query's contour laid on every place of the tracks that the search names most.
 
-Under noise or other music hardly two windows in a row find their own place, and no line forms; but the windows
+Under noise or other music hardly two windows in a row find their own place, and no line forms; but windows
 that find anything find the right *track* more often than others. Of 96 excerpts each of the tune split the
 right line was among the 24 proposed, and the right track among the first 20 of 162: 66 and 91 with noise as
 loud as the music in a room, 60 and 95 of two seconds with noise 10 dB below, 69 and 84 under music as loud.

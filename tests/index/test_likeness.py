@@ -61,7 +61,9 @@ def alike(
     )
 
 
-@pytest.mark.parametrize(("cosine", "expected"), [(0.4, 0.0), (0.55, WHOLE_ALONE.weight * 0.1), (0.9, WHOLE_ALONE.most)])
+@pytest.mark.parametrize(
+    ("cosine", "expected"), [(0.4, 0.0), (0.55, WHOLE_ALONE.weight * 0.1), (0.9, WHOLE_ALONE.most)]
+)
 def test_it_grows_with_the_cosine_from_nothing_to_its_limit(
     reference: ReferencePrint, cosine: float, expected: float
 ) -> None:
@@ -71,7 +73,8 @@ def test_it_grows_with_the_cosine_from_nothing_to_its_limit(
 def test_a_short_line_must_be_more_alike(reference: ReferencePrint) -> None:
     asked = query(reference, cosine=0.65, seconds=2.0)
     long = alike(query(reference, cosine=0.65), reference)
-    assert 0.0 < alike(asked, reference) < long == pytest.approx(WHOLE_ALONE.weight * (0.65 - WHOLE_ALONE.ordinary[1]), abs=0.1)
+    assert 0.0 < alike(asked, reference) < long
+    assert long == pytest.approx(WHOLE_ALONE.weight * (0.65 - WHOLE_ALONE.ordinary[1]), abs=0.1)
 
 
 def test_another_place_of_the_reference_is_not_alike(reference: ReferencePrint) -> None:
@@ -82,10 +85,23 @@ def test_past_the_end_of_the_reference_nothing_is_alike(reference: ReferencePrin
     assert alike(query(reference, cosine=0.9), reference, at_s=40.0) == 0.0
 
 
-def test_only_the_whole_spectrum_moved_as_the_line_says_is_asked(reference: ReferencePrint) -> None:
+def test_what_was_asked_in_parts_is_read_as_their_mean(reference: ReferencePrint) -> None:
+    whole = query(reference, cosine=0.55)
+    lower = query(reference, cosine=0.45)
+    asked = replace(
+        whole,
+        vectors=np.concatenate([whole.vectors, lower.vectors]),
+        starts_s=np.tile(whole.starts_s, 2),
+        transpositions=np.tile(whole.transpositions, 2),
+        parts=np.repeat(np.array([WHOLE, LOWER], dtype=np.int8), len(whole.starts_s)),
+    )
+    expected = WITH_PARTS.weight * (0.5 - WITH_PARTS.ordinary[1])
+    assert 0.0 < expected < WITH_PARTS.most
+    assert alike(asked, reference) == pytest.approx(expected, abs=0.2)
+
+
+def test_only_windows_moved_as_the_line_says_are_asked(reference: ReferencePrint) -> None:
     asked = query(reference, cosine=0.9)
-    parted = replace(asked, parts=np.full_like(asked.parts, LOWER))
-    assert alike(parted, reference) == 0.0
     count = len(asked.starts_s)
     both = replace(
         asked,
@@ -95,7 +111,7 @@ def test_only_the_whole_spectrum_moved_as_the_line_says_is_asked(reference: Refe
         parts=np.tile(asked.parts, 2),
     )
     # The copy is three semitones higher: it was moved down by three to look like the reference.
-    assert alike(both, reference, shift=3.0) == MOST
+    assert alike(both, reference, shift=3.0) == WHOLE_ALONE.most
     assert alike(both, reference, shift=0.0) == 0.0
 
 
@@ -113,5 +129,5 @@ def test_long_lines_are_asked_in_places_all_along(reference: ReferencePrint) -> 
 
     asked = query(reference, cosine=0.9, seconds=22.0)
     line = {"start_s": 0.0, "end_s": 22.0, "origin_s": START_S, "tempo_ratio": 1.0, "shift_semitones": 0.0}
-    assert likeness(asked, Counting({"it": reference}), 0, **line) == MOST
+    assert likeness(asked, Counting({"it": reference}), 0, **line) == WHOLE_ALONE.most
     assert counted == [MOST_WINDOWS]

@@ -11,7 +11,7 @@ from bench.effects import speech, warp
 from classifiers.audio import Audio
 from classifiers.fingerprint import Fingerprinter, ReferencePrint, load_fingerprinter
 from index.calibration import LOWEST_RATE, false_positive_rate, score_at
-from index.matcher import Matcher, SegmentMatch
+from index.matcher import Matcher, Proposals, SegmentMatch
 from pipeline.policy import Policy
 
 RATE_HZ = 16_000
@@ -55,6 +55,26 @@ def match(
 
 def confident(matches: list[SegmentMatch]) -> list[SegmentMatch]:
     return [found for found in matches if found.false_positive_rate <= Policy().max_false_positive_rate]
+
+
+def test_a_short_query_is_found_by_its_track_alone(
+    fingerprinter: Fingerprinter, prints: dict[str, ReferencePrint]
+) -> None:
+    matcher = Matcher(prints)
+    asked = fingerprinter.query(Audio(song(2)[None, 9 * RATE_HZ : 15 * RATE_HZ], RATE_HZ))
+    proposed = matcher.propose(asked)
+    assert proposed.tracks[0] == list(prints).index("song-2")
+    assert matcher.match(asked, Proposals(lines=[], tracks=[])) == []
+    (found,) = confident(matcher.match(asked, Proposals(lines=[], tracks=proposed.tracks)))
+    assert found.track_id == "song-2"
+    assert found.reference_start_s - found.query_start_s == pytest.approx(9.0, abs=0.1)
+
+
+def test_a_long_query_sweeps_nothing(fingerprinter: Fingerprinter, prints: dict[str, ReferencePrint]) -> None:
+    asked = fingerprinter.query(Audio(song(2)[None], RATE_HZ))
+    proposed = Matcher(prints).propose(asked)
+    assert proposed.lines
+    assert proposed.tracks == []
 
 
 def test_an_excerpt_is_found_where_it_is(match) -> None:
