@@ -21,11 +21,11 @@ from classifiers.embedder import WINDOW_S
 from classifiers.fingerprint import WHOLE, QueryPrint, ReferencePrint
 from classifiers.spectrogram import BANDS_PER_SEMITONE
 from index.align import BLOCK_HOP_S, BLOCK_S, Line, Pairs, find_lines
-from index.calibration import false_positive_rate, score_at
+from index.calibration import false_positive_rate
 from index.likeness import likeness
 from index.plainness import plainness
 from index.references import References, ReferencesInMemory
-from index.sweep import best_place_s, promising_tracks
+from index.sweep import COST, best_place_s, promising_tracks
 from index.verify import Alignment, laid_over, measure, sight, standing
 
 NEIGHBOURS = 20
@@ -44,8 +44,8 @@ ACCEPTED_IN_LONG = 5.0
 """What a block's line needs to be grown into a segment, in queries of one block and in longer ones; the
 calibration judges the segment. Growing lines of 4 to 5 cost a long upload 0.2 s.
 """
-SURE_RATE = 1e-3
-"""A match with this false-positive rate spares a short query the sweep."""
+SURE_SCORE = 10.0
+"""About one false match in a thousand: a short query that has such a match is spared the sweep."""
 SIMPLICITY_S = 0.3
 """A simple tempo may cost this many seconds' share of the correlation: 15 % at 2 s, 3 % at 10 s."""
 PARTS_OF_A_CELL = 4
@@ -103,10 +103,10 @@ class Matcher:
         accepted: list[tuple[int, _Segment]] = []
         for line, span in proposed.lines[:LINES_IN_ALL]:
             self._follow(query, stretchable, line, span, accepted)
-        if all(segment.score < score_at(SURE_RATE) for _, segment in accepted):
+        if all(segment.score < SURE_SCORE for _, segment in accepted):
             for track in proposed.tracks:
                 line = _copy_at(track, best_place_s(stretchable, self._signs(track)))
-                self._follow(query, stretchable, line, (0.0, query.duration_s), accepted)
+                self._follow(query, stretchable, line, (0.0, query.duration_s), accepted, cost=COST)
         return self._report(query, accepted)
 
     def propose(self, query: QueryPrint) -> Proposals:
@@ -149,8 +149,13 @@ class Matcher:
         line: Line,
         span: tuple[float, float],
         accepted: list[tuple[int, _Segment]],
+        *,
+        cost: float = 0.0,
     ) -> None:
-        """Adds the segment that a line grows into to those `accepted`, if it stands and is news."""
+        """Adds the segment that a line grows into to those `accepted`, if it stands and is news.
+
+        cost: off its score, for how the line was come by.
+        """
         if len(accepted) == MOST_SEGMENTS:
             return
         if any(track == line.track and segment.explains(line) for track, segment in accepted):
@@ -160,7 +165,7 @@ class Matcher:
             return
         segment = self._alike(query, line.track, self._grow(stretchable, line.track, found, span))
         if segment.end_s - segment.start_s >= min(SHORTEST_SEGMENT_S, 0.5 * query.duration_s):
-            accepted.append((line.track, segment))
+            accepted.append((line.track, replace(segment, score=segment.score - cost)))
 
     def _verify(self, query: Stretchable, line: Line, span: tuple[float, float]) -> Alignment | None:
         start_s, end_s = span
