@@ -216,6 +216,7 @@ def train(
     corpus: Path,
     out: Path,
     hours: float,
+    steps: int | None = None,
     anneal_steps: int = 0,
     seed: int = 1,
     start_from: Path | None = None,
@@ -227,7 +228,8 @@ def train(
     """Train for `hours` of wall time, continuing the checkpoint in `out` when there is one.
 
     corpus: folder with tracks.csv (columns path, package, sha256, split). Returns the folder of the
-    best weights by `tune_score`. anneal_steps: after that, so many steps with a rate that falls to
+    best weights by `tune_score`. steps: no further than this step, counted over all runs, so that a machine
+    of another speed makes the same weights. anneal_steps: after that, so many steps with a rate that falls to
     nothing. `start_from`: weights to begin with where there is no checkpoint yet. `distil_from`: weights of
     a larger network; the one to be trained begins as that one, cut (`classifiers.distil`), and learns from
     its answers.
@@ -266,7 +268,7 @@ def train(
         state.load(checkpoint)
     run = _Run(state, recipe, seed, tracks, weights, tune_batches, out, teacher)
     started = monotonic()
-    while (elapsed := monotonic() - started) < hours * 3600.0:
+    while (elapsed := monotonic() - started) < hours * 3600.0 and (steps is None or state.step < steps):
         warm = min(1.0, (state.step + 1) / recipe.warmup_steps)
         figures = run.step(recipe.learning_rate * warm, recipe.average_decay) | {"seconds": elapsed}
         if state.step % STEPS_PER_EVALUATION == 0:

@@ -29,6 +29,10 @@ def embedder(
         Path, typer.Option(help="Folder for spectrograms, checkpoint, curve and the best weights.")
     ] = Path("runs/embedder"),
     hours: Annotated[float, typer.Option(min=0.0, help="Wall time to train for.")] = 2.0,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Stop at this step if it comes first, counted over all runs in OUT."),
+    ] = None,
     anneal_steps: Annotated[
         int,
         typer.Option(
@@ -79,7 +83,8 @@ def embedder(
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         reading = progress.add_task("Reading the corpus", total=None)
-        training = progress.add_task("Training", total=hours * 3600.0, start=False, visible=False)
+        total = hours * 3600.0 if steps is None else steps
+        training = progress.add_task("Training", total=total, start=False, visible=False)
         best = 0.0
 
         def preparing(done: int, total: int, name: str) -> None:
@@ -94,7 +99,7 @@ def embedder(
             progress.update(
                 training,
                 visible=True,
-                completed=figures["seconds"],
+                completed=figures["seconds" if steps is None else "step"],
                 description=f"step {figures['step']:.0f}, loss {figures['loss']:.2f}, best top-1 {best:.3f}",
             )
 
@@ -102,6 +107,7 @@ def embedder(
             corpus=corpus,
             out=out,
             hours=hours,
+            steps=steps,
             anneal_steps=anneal_steps,
             seed=seed,
             start_from=start_from,

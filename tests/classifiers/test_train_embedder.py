@@ -74,7 +74,7 @@ def test_training_repeats_by_seed_and_continues(
 ) -> None:
     recipe = Recipe(pairs=8)
 
-    def run(out: Path, steps: int, anneal_steps: int = 0) -> list[float]:
+    def run(out: Path, steps: int, anneal_steps: int = 0, *, no_further: int | None = None) -> list[float]:
         """Train for so many steps: the clock jumps past the end after the last."""
         losses: list[float] = []
         clock = iter([0.0] * (steps + 1) + [1e9] * (1 + anneal_steps))
@@ -88,6 +88,7 @@ def test_training_repeats_by_seed_and_continues(
                 corpus=corpus,
                 out=out,
                 hours=1.0,
+                steps=no_further,
                 anneal_steps=anneal_steps,
                 recipe=recipe,
                 report=lambda figures: losses.append(figures["loss"]),
@@ -100,6 +101,8 @@ def test_training_repeats_by_seed_and_continues(
     assert len(first) == 5
     then = run(tmp_path / "b", 2)  # as if there had been no annealing
     assert first[:2] + then == pytest.approx(whole, rel=1e-4)
+    assert run(tmp_path / "c", 9, no_further=3) == whole[:3]  # whatever time is left
+    assert run(tmp_path / "c", 9, no_further=4) == pytest.approx(whole[3:], rel=1e-4)
     weights = EmbedderModel.from_pretrained(tmp_path / "a" / "best")
     assert Embedder(tmp_path / "a" / "best").dimension == 16
     assert weights.config.hidden_size == 32
