@@ -58,10 +58,14 @@ def _box(values: Tensor, reach: int, *, dim: int) -> Tensor:
     zero = torch.zeros_like(mean)
     summed = torch.cat([zero, (values - mean).cumsum_(dim=dim)], dim=dim)
     centre = torch.arange(count)
-    first = (centre - reach).clamp_min(0)
-    last = (centre + reach + 1).clamp_max(count)
-    width = (last - first).view(-1, 1) if dim == 0 else (last - first).view(1, -1)
-    return (summed.index_select(dim, last) - summed.index_select(dim, first)).div_(width).add_(mean)
+    width = (centre + reach + 1).clamp_max(count) - (centre - reach).clamp_min(0)
+    # The sum up to where the window ends, less that up to where it begins: slices, not a look-up a cell.
+    box = summed.narrow(dim, count, 1).expand_as(values).clone()
+    inside = max(count - reach - 1, 0)  # windows that end within
+    box.narrow(dim, 0, inside).copy_(summed.narrow(dim, count - inside, inside))
+    late = max(count - reach, 0)  # those that begin within
+    box.narrow(dim, count - late, late).sub_(summed.narrow(dim, 0, late))
+    return box.div_(width.view(-1, 1) if dim == 0 else width.view(1, -1)).add_(mean)
 
 
 class Stretchable:
