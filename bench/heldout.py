@@ -13,13 +13,13 @@ import argparse
 import sys
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 from bench.aibench import Job, judge
 from bench.aibench_conditions import CONDITIONS, chosen
 from bench.aibench_report import table, write_report
 from classifiers.ai.examples import Source
-from classifiers.ai.stride_training import spread
 from classifiers.ai.training import FOLDS
 from classifiers.train_detector import add_sources, sources_of
 from soundalike.errors import SoundalikeError
@@ -75,6 +75,12 @@ def jobs_of(
             made = source.machine_made
             jobs.append((Path(source.path), group, made, conditions, folds / str(fold), longest_s))
     return jobs
+
+
+def spread(members: list[Source], *, count: int) -> list[Source]:
+    """So many at most, from the first to the last."""
+    count = min(count, len(members))
+    return [members[round(at)] for at in np.linspace(0, len(members) - 1, count)]
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from classifiers.ai.examples import (
     machine_sources,
     synthetic_sources,
 )
-from classifiers.ai.stride_training import calibrate_stride, report_stride, strides_of
+from classifiers.ai.stride_training import calibrate_stride, measure_strides, report_stride
 from classifiers.ai.training import (
     FOLDS,
     Table,
@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
         table = measure_sources(sources, cache=options.cache / "looks", workers=options.workers)
         recordings = [source for source in sources if source.kind in ("human", "machine")]
         console.print(f"{len(table.groups)} looks; looking for strides")
-        strides = strides_of(recordings, cache=options.cache, workers=options.workers)
+        strides = measure_strides(recordings, cache=options.cache, workers=options.workers)
         strengths = np.array([strides[source.path, CLEAN] for source in recordings])
         stride = calibrate_stride(recordings, strengths)
         console.print("looking for repeats")

@@ -156,8 +156,8 @@ def _attacks(axes: Axes, listening: Listening) -> str:
 
 
 def _stride(axes: Axes, listening: Listening) -> str:
-    power = swelling(listening.stretch, rate_hz=listening.sample_rate_hz)
     lattice = STRIDE.find(listening)
+    power = swelling(listening.stretch, rate_hz=listening.sample_rate_hz, evened=lattice.evened)
     bin_hz = 1 / listening.stretch_s
     first = round(SLOWEST_LINE_HZ / bin_hz)
     height = 10 * np.log10(np.maximum(power[first:], 1.0))

@@ -1,6 +1,6 @@
 """How the second ear learns: folds that never share a maker, a scorer for each sign, one joint.
 
-    table = measure_sources(sources, cache=folder).with_strides(strides_of(recordings, cache=folder))
+    table = measure_sources(sources, cache=folder).with_strides(measure_strides(recordings, cache=folder))
     odds, scored = out_of_fold(table)              # each excerpt heard by a model that knows no kin of it
     detector = fit(table, odds, scored)            # final scorers, joint and calibration from `odds`
 

@@ -54,15 +54,19 @@ def measure_recordings(
     return np.array([known[_key(source, condition)] for source in sources])
 
 
-def measure_repeats(sources: list[Source], *, cache: Path, workers: int = 1) -> dict[tuple[str, str], float]:
-    """Value by path and condition, of all recordings through every codec of the panel."""
+def measure_panel(
+    sources: list[Source], measure: Measure, *, cache: Path, workers: int = 1
+) -> dict[tuple[str, str], float]:
+    """`measure` by path and condition: of all recordings, as published and through the panel."""
     found: dict[tuple[str, str], float] = {}
     for condition in (CLEAN, *PANEL):
-        numbers = measure_recordings(
-            sources, repeats_of, cache=cache / "repeats.json", workers=workers, condition=condition
-        )
+        numbers = measure_recordings(sources, measure, cache=cache, workers=workers, condition=condition)
         found |= {(source.path, condition): float(one) for source, one in zip(sources, numbers, strict=True)}
     return found
+
+
+def measure_repeats(sources: list[Source], *, cache: Path, workers: int = 1) -> dict[tuple[str, str], float]:
+    return measure_panel(sources, repeats_of, cache=cache / "repeats.json", workers=workers)
 
 
 def _measure(source: Source, *, measure: Measure, condition: str) -> float:

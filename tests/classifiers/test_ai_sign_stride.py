@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from classifiers.ai.sign_stride import (
     Stride,
     explain,
     fall,
+    lattice_of,
     lines_of,
     search,
     swelling,
@@ -31,13 +34,19 @@ class TestStride(SignChecks):
     sign = Stride()
 
 
-def upsampled(*, stride: int, seconds: int = SECONDS, seed: int = 0) -> NDArray[np.float32]:
-    """Noise whose samples are weighted by their place in the stride, as a transposed convolution does."""
+def upsampled(
+    *, stride: int, seconds: int = SECONDS, seed: int = 0, pattern: float = 0.3
+) -> NDArray[np.float32]:
+    """Noise whose samples are weighted by their place in the stride, as a transposed convolution does.
+
+    pattern: of what it adds to each stride besides, its bias, over the noise.
+    """
     random = np.random.default_rng(seed)
     count = seconds * RATE_HZ // stride
     weights = 1 + 0.25 * random.standard_normal(stride)
     noise = random.standard_normal(count * stride) * np.tile(weights, count)
-    return (0.1 * noise).astype(np.float32)[None]
+    bias = np.tile(pattern * random.standard_normal(stride), count)
+    return (0.1 * (noise + bias)).astype(np.float32)[None]
 
 
 def found(samples: NDArray[np.float32], rate_hz: int = RATE_HZ) -> Lattice:
@@ -91,7 +100,7 @@ def test_a_beat_that_is_exact_to_the_sample_is_no_stride() -> None:
     assert found((0.1 * music).astype(np.float32)[None]).strength == 0
 
 
-def lattice_of(spacing_hz: float, *, count: int, others: int) -> NDArray[np.float64]:
+def lattice_lines(spacing_hz: float, *, count: int, others: int) -> NDArray[np.float64]:
     random = np.random.default_rng(4)
     on_hz = spacing_hz * random.choice(
         np.arange(3000 // spacing_hz, 14000 // spacing_hz), count, replace=False
@@ -101,7 +110,7 @@ def lattice_of(spacing_hz: float, *, count: int, others: int) -> NDArray[np.floa
 
 
 def test_strength_grows_with_the_lines_on_it() -> None:
-    few, many = (explain(lattice_of(200.0, count=count, others=4), bin_hz=BIN_HZ) for count in (6, 12))
+    few, many = (explain(lattice_lines(200.0, count=count, others=4), bin_hz=BIN_HZ) for count in (6, 12))
     assert 5 < few.strength < many.strength
     assert many.spacing_hz == pytest.approx(200.0)
     assert (len(many.on_hz), many.lines) == (12, 16)
@@ -114,12 +123,12 @@ def test_chance_makes_no_lattice() -> None:
 
 
 def test_a_lattice_among_many_other_lines_does_not_count() -> None:
-    assert explain(lattice_of(200.0, count=8, others=40), bin_hz=BIN_HZ).strength == 0
+    assert explain(lattice_lines(200.0, count=8, others=40), bin_hz=BIN_HZ).strength == 0
 
 
 @pytest.mark.parametrize("spacing_hz", [400.0, 689.0625, 750.0])
 def test_the_lattice_of_a_codecs_filter_bank_does_not_count(spacing_hz: float) -> None:
-    assert explain(lattice_of(spacing_hz, count=10, others=1), bin_hz=BIN_HZ).strength == 0
+    assert explain(lattice_lines(spacing_hz, count=10, others=1), bin_hz=BIN_HZ).strength == 0
 
 
 def ticking(*, ticks_hz: int, seconds: int = 60) -> NDArray[np.float32]:
@@ -153,20 +162,46 @@ def test_a_stride_does_not_fall(stride: int) -> None:
     assert found(samples[None]).strength > 10
 
 
-@pytest.mark.parametrize("speed", [0.89, 0.95, 1.0, 1.0001, 1.06, 1.11])
-def test_a_lattice_at_the_rate_of_opus_frames_does_not_count_at_any_speed(speed: float) -> None:
-    assert explain(lattice_of(50.0 * speed, count=20, others=1), bin_hz=BIN_HZ).strength == 0
+@pytest.mark.parametrize("stride", [256, 882])
+def test_a_lattice_whose_sound_has_no_tones_is_a_codecs(stride: int) -> None:
+    """At 882 samples the rate of Opus' frames, which swell and add nothing of their own."""
+    alone, whole = upsampled(stride=stride, pattern=0.0), upsampled(stride=stride)
+    bin_hz = RATE_HZ / alone.shape[1]
+    lattice = lattice_of(swelling(alone[0], rate_hz=RATE_HZ), bin_hz=bin_hz)[0]
+    assert lattice.strength > 30
+    assert lattice.spacing_hz == pytest.approx(RATE_HZ / stride, abs=0.01)
+    assert found(alone).strength == 0
+    assert found(whole).strength > 30
 
 
-@pytest.mark.parametrize("spacing_hz", [25.0, 43.066, 60.0, 86.133])
-def test_lattices_beside_it_count(spacing_hz: float) -> None:
-    assert explain(lattice_of(spacing_hz, count=20, others=1), bin_hz=BIN_HZ).strength > 10
+def test_a_held_pitch_has_too_few_tones() -> None:
+    """The first partials of a pitch that is held, where a decoder has its tones all through."""
+    swells = upsampled(stride=256, pattern=0.0)[0]
+    time_s = np.arange(swells.size) / RATE_HZ
+    partials = [np.sin(2 * np.pi * RATE_HZ / 256 * number * time_s) / number for number in range(1, 17)]
+    bin_hz = RATE_HZ / swells.size
+    held = (swells + 0.01 * np.sum(partials, axis=0)).astype(np.float32)
+    assert lattice_of(swelling(held, rate_hz=RATE_HZ), bin_hz=bin_hz)[0].strength > 30
+    assert found(held[None]).strength == 0
+
+
+@pytest.mark.parametrize("bit_rate", [24, 32, 48])
+def test_opus_leaves_no_stride_in_quiet_notes(bit_rate: int) -> None:
+    """Sparse, soft notes at a low rate: where Opus' frames show most."""
+    codec = replace(CODECS["opus-48k"], name=f"opus-{bit_rate}k", bit_rate=1000 * bit_rate)
+    samples, rate_hz = through_codec(0.02 * played(seconds=30), rate_hz=RATE_HZ, codec=codec)
+    assert found(samples, rate_hz).strength == 0
+
+
+@pytest.mark.parametrize("spacing_hz", [25.0, 43.066, 50.0, 60.0, 86.133])
+def test_lattices_of_decoders_count(spacing_hz: float) -> None:
+    assert explain(lattice_lines(spacing_hz, count=20, others=1), bin_hz=BIN_HZ).strength > 10
 
 
 def test_a_slow_lattice_is_a_beat() -> None:
     assert BEATS_HZ[1] > 9.07
     assert MARGIN > 1
-    assert explain(lattice_of(9.07, count=30, others=2), bin_hz=BIN_HZ).strength == 0
+    assert explain(lattice_lines(9.07, count=30, others=2), bin_hz=BIN_HZ).strength == 0
 
 
 def test_nothing_to_hear_has_no_lines() -> None:
@@ -185,6 +220,42 @@ def test_each_look_is_asked_whether_the_lines_stand_there_too() -> None:
     there = Stride().present(listening).tolist()
     assert there[0] and not there[-1]
     assert there == sorted(there, reverse=True)  # once gone, they do not come back
+
+
+def played(*, seconds: int = SECONDS) -> NDArray[np.float32]:
+    """Notes that change ten times a second, sixty partials each, none on a grid."""
+    random = np.random.default_rng(8)
+    music = np.zeros(seconds * RATE_HZ)
+    at = 0
+    while at < music.size:
+        length = min(int(RATE_HZ * random.uniform(0.06, 0.14)), music.size - at)
+        time_s = np.arange(length) / RATE_HZ
+        pitch_hz = 110.0 * 2 ** random.uniform(0, 2)
+        partials = np.arange(1, min(int(14_000 / pitch_hz), 60))[:, None]
+        waves = np.sin(2 * np.pi * (pitch_hz * partials * time_s + random.random(partials.shape)))
+        music[at : at + length] += waves.sum(axis=0) * np.exp(-time_s * random.uniform(5, 30))
+        at += length
+    return music.astype(np.float32)[None]
+
+
+def test_the_second_look_finds_what_is_played_over() -> None:
+    music = played()
+    assert found(music).strength == 0
+    stride = upsampled(stride=256)
+    over = 0.25 * stride / stride.std() + music[:, : stride.shape[1]] / music.std()
+    plain = swelling(over[0], rate_hz=RATE_HZ)
+    bin_hz = RATE_HZ / over.shape[1]
+    assert explain(lines_of(plain, bin_hz=bin_hz), bin_hz=bin_hz).strength < 10
+    lattice = found(over)
+    assert lattice.evened
+    assert lattice.strength > 30
+    assert lattice.spacing_hz == pytest.approx(RATE_HZ / 256, abs=0.01)
+
+
+@pytest.mark.parametrize("length", [1, 100, 3000])
+def test_a_moment_is_too_short_to_have_lines(length: int) -> None:
+    noise = np.random.default_rng(9).standard_normal(length).astype(np.float32)
+    assert search(noise, rate_hz=RATE_HZ)[0].strength == 0
 
 
 def test_the_place_names_rate_lines_and_chance() -> None:
