@@ -104,7 +104,8 @@ class Lattice:
     """strength: minus log10 of the chance that so many lines meet one spacing, 0 to STRONGEST.
 
     on_hz: the lines that lie on it. lines: how many of the strongest there are in all. evened: found by the
-    second look, with every frequency at one level moment by moment.
+    second look, with every frequency at one level moment by moment. tones: share of the multiples at which
+    the sound itself holds a tone, in [0, 1].
     """
 
     strength: float
@@ -112,6 +113,7 @@ class Lattice:
     on_hz: tuple[float, ...]
     lines: int
     evened: bool = False
+    tones: float = 0.0
 
 
 NONE: Final = Lattice(0.0, 0.0, (), 0)
@@ -161,7 +163,8 @@ class Stride:
         return (
             f"{len(lattice.on_hz)} of {lattice.lines} lines lie at multiples of {lattice.spacing_hz:.2f} Hz,"
             f" {start_s:.0f}–{start_s + listening.stretch_s:.0f} s;"
-            f" by chance once in 10^{lattice.strength:.0f}."
+            f" by chance once in 10^{lattice.strength:.0f}. At {lattice.tones:.0%} of the multiples the sound"
+            " itself holds a tone."
         )
 
 
@@ -181,10 +184,11 @@ def search(stretch: Float, *, rate_hz: int) -> tuple[Lattice, Double]:
     for look, evened in ((band, False), (band.evened(), True)):
         lattice, lines = lattice_of(look.swelling(), bin_hz=band.bin_hz)
         strength = min(lattice.strength - LOOKS_DECADES, STRONGEST)
-        if strength <= 0 or band.share_of_tones(lattice.spacing_hz) < LEAST_TONES:
+        tones = band.share_of_tones(lattice.spacing_hz) if strength > 0 else 0.0
+        if tones < LEAST_TONES:
             lattice = replace(NONE, lines=lattice.lines)
         else:
-            lattice = replace(lattice, strength=strength, evened=evened)
+            lattice = replace(lattice, strength=strength, evened=evened, tones=tones)
         found.append((lattice, lines))
     return max(found, key=lambda one: one[0].strength)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -263,3 +264,4 @@ def test_the_place_names_rate_lines_and_chance() -> None:
     assert "multiples of 172.27 Hz" in words
     assert "0–20 s" in words
     assert "once in 10^" in words
+    assert re.search(r"At \d+% of the multiples the sound itself holds a tone", words)
