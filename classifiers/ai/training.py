@@ -311,15 +311,18 @@ def _odds_a_decade(table: Table, score: NDArray[Any], real: Flags, *, threshold:
 
     threshold: of accusing by what was learnt alone. A decade of chance is worth 2.3 (its natural logarithm);
     LEANING allows a tenth of that, so nothing is fitted. By regression it got half of it, and found less.
+    Where no threshold can be had nobody is accused; the score still ranks by the stride, as if the threshold
+    were the highest human recording.
     """
     members = real & (table.conditions == CLEAN) & np.isfinite(table.decades)
     machine = table.machine_made[members]
-    if not np.isfinite(threshold) or not (table.decades[members][machine] >= DECADES).any():
+    if not (table.decades[members][machine] >= DECADES).any():
         return 0.0
     human = members & ~table.machine_made
     _, inverse, counts = np.unique(table.tracks[human], return_inverse=True, return_counts=True)
     learnt = np.bincount(inverse, weights=score[human]) / counts
-    allowed = (threshold - float(np.quantile(learnt, 1 - LEANING))) / MOST_DECADES
+    highest = threshold if np.isfinite(threshold) else float(learnt.max())
+    allowed = (highest - float(np.quantile(learnt, 1 - LEANING))) / MOST_DECADES
     return round(float(np.clip(allowed, 0.0, np.log(10.0))), 4)
 
 
