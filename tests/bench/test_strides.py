@@ -11,13 +11,14 @@ RATE_HZ = 22_050
 
 
 def noise(seed: int, *, stride: int | None = None) -> np.ndarray:
-    """Twelve seconds; with a stride, weighted by the place in it as a strided decoder leaves it."""
+    """Twelve seconds; with a stride, weighted by the place in it and with its bias, as decoders do."""
     random = np.random.default_rng(seed)
     samples = 0.1 * random.standard_normal((12 * RATE_HZ, 2))
     if stride is None:
         return samples
-    weights = 1 + 0.3 * random.standard_normal(stride)
-    return samples * np.tile(weights, len(samples) // stride + 1)[: len(samples), None]
+    weights, bias = 1 + 0.3 * random.standard_normal(stride), 0.03 * random.standard_normal(stride)
+    place = np.arange(len(samples)) % stride
+    return samples * weights[place, None] + bias[place, None]
 
 
 def test_recordings_are_counted_by_folder_and_condition(
