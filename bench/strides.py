@@ -78,7 +78,7 @@ def strengths(job: tuple[Path, str, bool, list[str]]) -> Row | None:
     for name in names:
         audio = render(whole, name, file_name=path.name)
         mono = audio.samples.mean(axis=0).astype(np.float32)
-        found[name] = search(mono, rate_hz=audio.sample_rate_hz)[0].strength
+        found[name] = search(mono, rate_hz=audio.sample_rate_hz).strength
     return source, made, found
 
 

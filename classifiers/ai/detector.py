@@ -30,7 +30,7 @@ from classifiers.ai.sign_comb import Comb
 from classifiers.ai.sign_grain import Grain
 from classifiers.ai.sign_repeats import Repeats, Repetition, counted
 from classifiers.ai.sign_stereo import Stereo
-from classifiers.ai.sign_stride import Lattice, Stride
+from classifiers.ai.sign_stride import Found, Stride
 from classifiers.ai.sign_texture import Texture
 from classifiers.ai.sign_timing import Timing
 from classifiers.ai.signs import Features, Sign
@@ -105,7 +105,7 @@ class Heard:
 class _Whole:
     """What is known of the recording as a whole; None where it is too short for that."""
 
-    lattice: Lattice | None
+    stride: Found | None
     returning: float | None
     """What the repeats add to the score, below nothing for people."""
 
@@ -159,7 +159,7 @@ class Detector:
             again = beside.submit(REPEATS.find, listening) if long and self.repeats is not None else None
             heard = measure(listening)
             odds = self.sign_odds(heard)
-        lattice = found.result() if found is not None else None
+        stride = found.result() if found is not None else None
         returning = self._returning(again.result()) if again is not None else None
         joined = self.join(odds)
         distances = self._familiarity.distance(self.standardised(heard))
@@ -167,10 +167,10 @@ class Detector:
             detail = f"{np.median(distances[sounding]) / self._familiarity.limit:.1f} times the usual limit"
             return _unknown(f"unlike anything that was calibrated on ({detail})")
         score = float(joined[sounding].mean())
-        adds = self.decade * min(lattice.strength, MOST_DECADES) if lattice is not None else 0.0
+        adds = self.decade * min(stride.strength, MOST_DECADES) if stride is not None else 0.0
         score += adds + (returning or 0.0)
         reading = (self.long if long else self.short).read(score)
-        if not self._stands(lattice):
+        if not self._stands(stride):
             reading = replace(reading, low=min(reading.low, CAUTIOUS))
         present = STRIDE.present(listening) if adds > 0 else np.zeros(listening.looks, dtype=bool)
         along = [
@@ -189,20 +189,20 @@ class Detector:
             high=reading.high,
             known=True,
             segments=segments,
-            signs=self._readings(heard, odds, sounding, segments, _Whole(lattice, returning)),
+            signs=self._readings(heard, odds, sounding, segments, _Whole(stride, returning)),
             score=score,
             false_positive_rate=reading.false_positive_rate,
         )
 
-    def _stands(self, lattice: Lattice | None) -> bool:
+    def _stands(self, stride: Found | None) -> bool:
         """Whether the stride is there beyond chance.
 
         What was learnt accuses nobody by itself: a package of music unlike all others is enough to fool it.
         """
         return (
-            lattice is not None
+            stride is not None
             and self.stride is not None
-            and lattice.strength / DECADES >= self.stride.threshold
+            and stride.strength / DECADES >= self.stride.threshold
         )
 
     def _returning(self, found: Repetition) -> float | None:
@@ -235,9 +235,9 @@ class Detector:
         places = {sign.name: f"{sign.describes}. {sign.place(heard.listening)}".strip() for sign in SIGNS}
         places[TOGETHER] = "the numbers of all signs at once, for what none of them shows alone."
         readings = []
-        lattice, returning = whole.lattice, whole.returning
-        if lattice is not None and self.stride is not None and self._stands(lattice):
-            certain = self.stride.read(lattice.strength / DECADES).probability
+        stride, returning = whole.stride, whole.returning
+        if stride is not None and self.stride is not None and self._stands(stride):
+            certain = self.stride.read(stride.strength / DECADES).probability
             value = float(np.clip(np.log(certain / max(1 - certain, 1e-6)), -ENVELOPE, ENVELOPE))
             detail = f"{STRIDE.describes}. {STRIDE.place(heard.listening)}"
             readings.append(SignReading(STRIDE.name, value, certain, detail))

@@ -28,7 +28,7 @@ Measure = Callable[[Float, int], float]
 
 def stride_of(stretch: Float, rate_hz: int) -> float:
     """Decades of chance."""
-    return sign_stride.search(stretch, rate_hz=rate_hz)[0].strength
+    return sign_stride.search(stretch, rate_hz=rate_hz).strength
 
 
 def repeats_of(stretch: Float, rate_hz: int) -> float:

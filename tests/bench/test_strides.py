@@ -16,7 +16,7 @@ def noise(seed: int, *, stride: int | None = None) -> np.ndarray:
     samples = 0.1 * random.standard_normal((12 * RATE_HZ, 2))
     if stride is None:
         return samples
-    weights, bias = 1 + 0.3 * random.standard_normal(stride), 0.03 * random.standard_normal(stride)
+    weights, bias = 1 + 0.3 * random.standard_normal(stride), 0.006 * random.standard_normal(stride)
     place = np.arange(len(samples)) % stride
     return samples * weights[place, None] + bias[place, None]
 

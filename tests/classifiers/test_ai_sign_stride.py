@@ -1,4 +1,4 @@
-"""The stride: lines at exact multiples of one rate are found, beats and held pitches are not taken for it."""
+"""The stride: a decoder's lattice is found, no codec, beat, tick or held pitch is taken for it."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ import pytest
 from numpy.typing import NDArray
 
 from classifiers.ai.degrade import CODECS, resample, through_codec
+from classifiers.ai.lattice import Lattice, explain
 from classifiers.ai.listening import listen
 from classifiers.ai.sign_checks import RATE_HZ, SignChecks
 from classifiers.ai.sign_stride import (
-    BEATS_HZ,
-    MARGIN,
     MOST_FALL,
-    Lattice,
+    MOST_LINES,
+    MOST_PITCH,
+    MOST_TONES,
+    Found,
     Stride,
-    explain,
     fall,
-    lattice_of,
     lines_of,
+    pitch,
     search,
-    swelling,
+    tones_of,
 )
+from classifiers.ai.stride_band import Band
 from classifiers.audio import Audio
 
-BIN_HZ = 1 / 60
 SECONDS = 20
 
 
@@ -36,36 +37,53 @@ class TestStride(SignChecks):
 
 
 def upsampled(
-    *, stride: int, seconds: int = SECONDS, seed: int = 0, pattern: float = 0.3
+    *, stride: int, seconds: int = SECONDS, seed: int = 0, pattern: float = 0.07
 ) -> NDArray[np.float32]:
     """Noise whose samples are weighted by their place in the stride, as a transposed convolution does.
 
-    pattern: of what it adds to each stride besides, its bias, over the noise.
+    pattern: of what it adds to each stride besides, its bias, over the noise; at all strides its tones stand
+    out alike.
     """
     random = np.random.default_rng(seed)
     count = seconds * RATE_HZ // stride
     weights = 1 + 0.25 * random.standard_normal(stride)
     noise = random.standard_normal(count * stride) * np.tile(weights, count)
-    bias = np.tile(pattern * random.standard_normal(stride), count)
+    bias = np.tile(pattern * np.sqrt(stride / 256) * random.standard_normal(stride), count)
     return (0.1 * (noise + bias)).astype(np.float32)[None]
 
 
-def found(samples: NDArray[np.float32], rate_hz: int = RATE_HZ) -> Lattice:
+def found(samples: NDArray[np.float32], rate_hz: int = RATE_HZ) -> Found:
     return Stride().find(listen(Audio(samples, rate_hz)))
 
 
+def band_of(samples: NDArray[np.float32]) -> Band:
+    band = Band.of(samples[0], rate_hz=RATE_HZ)
+    assert band is not None
+    return band
+
+
+def of_lines(samples: NDArray[np.float32]) -> Lattice:
+    band = band_of(samples)
+    return explain(lines_of(band.swelling(), bin_hz=band.bin_hz)[:, 0], most=MOST_LINES, bin_hz=band.bin_hz)
+
+
+def of_tones(samples: NDArray[np.float32]) -> Lattice:
+    band = band_of(samples)
+    return explain(tones_of(band)[:, 0], most=MOST_TONES, bin_hz=band.bin_hz)
+
+
 def test_a_stride_is_found_with_its_rate() -> None:
-    lattice = found(upsampled(stride=256))
-    assert lattice.strength > 30
-    assert lattice.spacing_hz == pytest.approx(RATE_HZ / 256, abs=0.01)
-    assert len(lattice.on_hz) > 0.9 * lattice.lines
+    said = found(upsampled(stride=256))
+    assert said.strength > 30
+    assert said.lattice.spacing_hz == pytest.approx(RATE_HZ / 256, abs=0.001)
+    assert len(said.lattice.on_hz) > 0.9 * said.lattice.peaks
 
 
 @pytest.mark.parametrize("speed", [0.93, 1.07])
 def test_a_change_of_speed_moves_it_and_hides_nothing(speed: float) -> None:
-    lattice = found(resample(upsampled(stride=256), rate_hz=RATE_HZ * speed, to_hz=RATE_HZ))
-    assert lattice.strength > 30
-    assert lattice.spacing_hz == pytest.approx(RATE_HZ / 256 * speed, rel=1e-3)
+    said = found(resample(upsampled(stride=256), rate_hz=RATE_HZ * speed, to_hz=RATE_HZ))
+    assert said.strength > 30
+    assert said.lattice.spacing_hz == pytest.approx(RATE_HZ / 256 * speed, rel=1e-3)
 
 
 @pytest.mark.parametrize("codec", ["mp3-128k", "opus-96k"])
@@ -101,37 +119,6 @@ def test_a_beat_that_is_exact_to_the_sample_is_no_stride() -> None:
     assert found((0.1 * music).astype(np.float32)[None]).strength == 0
 
 
-def lattice_lines(spacing_hz: float, *, count: int, others: int) -> NDArray[np.float64]:
-    random = np.random.default_rng(4)
-    on_hz = spacing_hz * random.choice(
-        np.arange(3000 // spacing_hz, 14000 // spacing_hz), count, replace=False
-    )
-    at_hz = np.concatenate((on_hz, random.uniform(3000, 14000, others)))
-    return np.stack((at_hz, np.full(at_hz.size, 50.0)), axis=1)
-
-
-def test_strength_grows_with_the_lines_on_it() -> None:
-    few, many = (explain(lattice_lines(200.0, count=count, others=4), bin_hz=BIN_HZ) for count in (6, 12))
-    assert 5 < few.strength < many.strength
-    assert many.spacing_hz == pytest.approx(200.0)
-    assert (len(many.on_hz), many.lines) == (12, 16)
-
-
-def test_chance_makes_no_lattice() -> None:
-    for seed in range(20):
-        at_hz = np.random.default_rng(seed).uniform(3000, 14_000, 12)
-        assert explain(np.stack((at_hz, at_hz), axis=1), bin_hz=BIN_HZ).strength < 5
-
-
-def test_a_lattice_among_many_other_lines_does_not_count() -> None:
-    assert explain(lattice_lines(200.0, count=8, others=40), bin_hz=BIN_HZ).strength == 0
-
-
-@pytest.mark.parametrize("spacing_hz", [400.0, 689.0625, 750.0])
-def test_the_lattice_of_a_codecs_filter_bank_does_not_count(spacing_hz: float) -> None:
-    assert explain(lattice_lines(spacing_hz, count=10, others=1), bin_hz=BIN_HZ).strength == 0
-
-
 def ticking(*, ticks_hz: int, seconds: int = 60) -> NDArray[np.float32]:
     """As chips play: noise that opens and shuts with every tick, over an arpeggio of square waves."""
     count = seconds * RATE_HZ
@@ -147,18 +134,18 @@ def test_what_a_tick_does_is_no_stride(ticks_hz: int) -> None:
     """Its lines make a lattice beyond all chance; what tells is that they fall."""
     samples = ticking(ticks_hz=ticks_hz)
     bin_hz = RATE_HZ / samples.size
-    power = swelling(samples, rate_hz=RATE_HZ)
-    lattice = explain(lines_of(power, bin_hz=bin_hz), bin_hz=bin_hz)
+    lattice = of_lines(samples[None])
+    power = band_of(samples[None]).swelling(without_hz=lattice.spacing_hz)
     assert lattice.strength > 10
     assert fall(power, spacing_hz=lattice.spacing_hz, bin_hz=bin_hz) > MOST_FALL
-    assert search(samples, rate_hz=RATE_HZ)[0].strength == 0
+    assert search(samples, rate_hz=RATE_HZ).strength == 0
 
 
 @pytest.mark.parametrize("stride", [256, 512, 1764])
 def test_a_stride_does_not_fall(stride: int) -> None:
     """Among them those of 86 and 25 Hz, which a tracker could tick at."""
     samples = upsampled(stride=stride)[0]
-    power = swelling(samples, rate_hz=RATE_HZ)
+    power = band_of(samples[None]).swelling(without_hz=RATE_HZ / stride)
     assert fall(power, spacing_hz=RATE_HZ / stride, bin_hz=RATE_HZ / samples.size) < MOST_FALL
     assert found(samples[None]).strength > 10
 
@@ -167,8 +154,7 @@ def test_a_stride_does_not_fall(stride: int) -> None:
 def test_a_lattice_whose_sound_has_no_tones_is_a_codecs(stride: int) -> None:
     """At 882 samples the rate of Opus' frames, which swell and add nothing of their own."""
     alone, whole = upsampled(stride=stride, pattern=0.0), upsampled(stride=stride)
-    bin_hz = RATE_HZ / alone.shape[1]
-    lattice = lattice_of(swelling(alone[0], rate_hz=RATE_HZ), bin_hz=bin_hz)[0]
+    lattice = of_lines(alone)
     assert lattice.strength > 30
     assert lattice.spacing_hz == pytest.approx(RATE_HZ / stride, abs=0.01)
     assert found(alone).strength == 0
@@ -180,9 +166,8 @@ def test_a_held_pitch_has_too_few_tones() -> None:
     swells = upsampled(stride=256, pattern=0.0)[0]
     time_s = np.arange(swells.size) / RATE_HZ
     partials = [np.sin(2 * np.pi * RATE_HZ / 256 * number * time_s) / number for number in range(1, 17)]
-    bin_hz = RATE_HZ / swells.size
     held = (swells + 0.01 * np.sum(partials, axis=0)).astype(np.float32)
-    assert lattice_of(swelling(held, rate_hz=RATE_HZ), bin_hz=bin_hz)[0].strength > 30
+    assert of_lines(held[None]).strength > 30
     assert found(held[None]).strength == 0
 
 
@@ -194,26 +179,16 @@ def test_opus_leaves_no_stride_in_quiet_notes(bit_rate: int) -> None:
     assert found(samples, rate_hz).strength == 0
 
 
-@pytest.mark.parametrize("spacing_hz", [25.0, 43.066, 50.0, 60.0, 86.133])
-def test_lattices_of_decoders_count(spacing_hz: float) -> None:
-    assert explain(lattice_lines(spacing_hz, count=20, others=1), bin_hz=BIN_HZ).strength > 10
-
-
-def test_a_slow_lattice_is_a_beat() -> None:
-    assert BEATS_HZ[1] > 9.07
-    assert MARGIN > 1
-    assert explain(lattice_lines(9.07, count=30, others=2), bin_hz=BIN_HZ).strength == 0
-
-
 def test_nothing_to_hear_has_no_lines() -> None:
     silence = np.zeros(RATE_HZ, dtype=np.float32)
-    assert swelling(silence, rate_hz=RATE_HZ).size == 0
+    assert Band.of(silence, rate_hz=RATE_HZ) is None
+    assert search(silence, rate_hz=RATE_HZ).strength == 0
     assert lines_of(np.ones(2000, dtype=np.float32), bin_hz=1.0).shape == (0, 2)
 
 
 def test_each_look_is_asked_whether_the_lines_stand_there_too() -> None:
     """A stride in the first half only, of a piece that is noise all through."""
-    samples = upsampled(stride=256)
+    samples = upsampled(stride=256, seconds=40)
     half = samples.shape[1] // 2
     samples[:, half:] = 0.1 * np.random.default_rng(5).standard_normal(samples.shape[1] - half)
     listening = listen(Audio(samples, RATE_HZ))
@@ -239,29 +214,80 @@ def played(*, seconds: int = SECONDS) -> NDArray[np.float32]:
     return music.astype(np.float32)[None]
 
 
-def test_the_second_look_finds_what_is_played_over() -> None:
-    music = played()
-    assert found(music).strength == 0
-    stride = upsampled(stride=256)
-    over = 0.25 * stride / stride.std() + music[:, : stride.shape[1]] / music.std()
-    plain = swelling(over[0], rate_hz=RATE_HZ)
-    bin_hz = RATE_HZ / over.shape[1]
-    assert explain(lines_of(plain, bin_hz=bin_hz), bin_hz=bin_hz).strength < 10
-    lattice = found(over)
-    assert lattice.evened
-    assert lattice.strength > 30
-    assert lattice.spacing_hz == pytest.approx(RATE_HZ / 256, abs=0.01)
-
-
 @pytest.mark.parametrize("length", [1, 100, 3000])
 def test_a_moment_is_too_short_to_have_lines(length: int) -> None:
     noise = np.random.default_rng(9).standard_normal(length).astype(np.float32)
-    assert search(noise, rate_hz=RATE_HZ)[0].strength == 0
+    assert search(noise, rate_hz=RATE_HZ).strength == 0
 
 
-def test_the_place_names_rate_lines_and_chance() -> None:
+def test_what_is_played_over_hides_no_tones() -> None:
+    """Its lines go under in the notes; the tones of its bias are there all the time."""
+    music = played()
+    assert found(music).strength == 0
+    stride = upsampled(stride=256, pattern=0.3)
+    over = 0.25 * stride / stride.std() + music[:, : stride.shape[1]] / music.std()
+    assert of_lines(over).strength < 10
+    said = found(over)
+    assert said.tonal
+    assert said.strength > 30
+    assert said.lattice.spacing_hz == pytest.approx(RATE_HZ / 256, abs=0.001)
+
+
+def one_pitch(*, pitch_hz: float, shape: str, gated: bool, seconds: int = SECONDS) -> NDArray[np.float32]:
+    """A synthesiser that stays on one exact pitch all the time, over hiss: a drone, or eighth notes."""
+    time_s = np.arange(seconds * RATE_HZ) / RATE_HZ
+    numbers = range(1, int(18_000 / pitch_hz) + 1)
+    loudness = (lambda number: 1 / number) if shape == "saw" else (lambda number: 0.2)
+    wave = sum(loudness(number) * np.cos(2 * np.pi * number * pitch_hz * time_s) for number in numbers)
+    if gated:
+        wave = wave * np.exp(-(time_s % 0.24) / 0.1)
+    hiss = 0.01 * np.random.default_rng(10).standard_normal(time_s.size)
+    return (0.2 * wave / np.abs(wave).max() + hiss).astype(np.float32)[None]
+
+
+@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize("shape", ["saw", "buzz"])
+@pytest.mark.parametrize("pitch_hz", [55.0, 65.406, 98.0])
+def test_a_pitch_that_is_held_all_the_time_is_no_stride(pitch_hz: float, shape: str, gated: bool) -> None:
+    """Its partials are as exact as a decoder's tones, and reach as high. But they are loud at the bottom."""
+    samples = one_pitch(pitch_hz=pitch_hz, shape=shape, gated=gated)
+    lattice = of_tones(samples)
+    assert lattice.strength > 30
+    assert lattice.spacing_hz == pytest.approx(pitch_hz, abs=0.001)
+    assert pitch(band_of(samples), pitch_hz) > MOST_PITCH
+    assert found(samples).strength == 0
+
+
+def test_tones_between_which_nothing_swells_are_no_stride() -> None:
+    """As quiet as a bias and all through the band, but added to the sound and nothing done to it."""
+    random = np.random.default_rng(11)
+    noise = random.standard_normal(SECONDS * RATE_HZ)
+    bias = np.resize(0.1 * random.standard_normal(512), noise.size)
+    samples = (0.1 * (noise + bias)).astype(np.float32)[None]
+    assert of_tones(samples).strength > 10
+    assert pitch(band_of(samples), RATE_HZ / 512) < MOST_PITCH
+    assert found(samples).strength == 0
+
+
+def test_without_its_tones_a_pitch_does_not_swell() -> None:
+    samples = one_pitch(pitch_hz=98.0, shape="buzz", gated=False)
+    band = band_of(samples)
+    at = band.multiples(98.0, least_hz=500.0, most_hz=14_000.0)
+    plain, between = band.swelling(), band.swelling(without_hz=98.0)
+    assert plain[at].mean() > 3
+    assert between[at].mean() < 2
+
+
+def test_multiples_stay_in_the_band() -> None:
+    band = band_of(upsampled(stride=256))
+    bins = band.multiples(100.0, least_hz=1000.0, most_hz=2000.0)
+    assert bins.tolist() == [round(100 * number / band.bin_hz) for number in range(10, 21)]
+    assert band.multiples(1e6).size == 0
+
+
+def test_the_place_names_rate_peaks_and_chance() -> None:
     words = Stride().place(listen(Audio(upsampled(stride=256), RATE_HZ)))
     assert "multiples of 172.27 Hz" in words
     assert "0–20 s" in words
     assert "once in 10^" in words
-    assert re.search(r"At \d+% of the multiples the sound itself holds a tone", words)
+    assert re.search(r"\d+% of all its multiples hold a tone", words)

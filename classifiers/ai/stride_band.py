@@ -1,0 +1,127 @@
+"""What the stride is sought in: the exact tones of a sound, and how fast its energy swells and falls.
+
+Both come from one long spectrum, so a line is as narrow as a minute allows, a sixtieth of a hertz.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
+
+from classifiers.ai.lattice import Double
+from classifiers.ai.listening import Float
+
+BAND_HZ: Final = (1_000.0, 15_500.0)
+WHITE_HZ: Final = 30.0
+LOUDEST: Final = 3.0
+"""Times its neighbourhood: no bin more after whitening. Steady tones of a synthesiser beat with each other at
+multiples of their pitch, and would make a lattice of their own; noise loses little."""
+LEVEL_S: Final = 0.02
+CLIP: Final = 8.0
+"""Times the level: one click must not fill the spectrum."""
+BLOCK_HZ: Final = 60.0
+CHANCE_MEAN: Final = 1 / np.log(2.0)
+"""Of an exponential distribution with median 1; its standard deviation is the same."""
+NOTCH: Final = np.arange(-2, 3)
+"""Bins around a multiple that go when the tones on it are taken out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A stretch as a spectrum, from 0 Hz to the top of BAND_HZ.
+
+    spectrum: complex64 [bins]. smooth: the size of the neighbourhood of each bin, over: that of the bin over
+    it, float32 [bins]. low: the bin at which BAND_HZ begins. bin_hz: one over the stretch's length.
+    """
+
+    spectrum: NDArray[np.complex64]
+    smooth: Float
+    over: Float
+    low: int
+    bin_hz: float
+
+    @classmethod
+    def of(cls, stretch: Float, *, rate_hz: int) -> Band | None:
+        """stretch: mono float32 [samples]. None where there is nothing to hear."""
+        bin_hz = rate_hz / max(stretch.size, 1)
+        low = round(BAND_HZ[0] / bin_hz)
+        high = round(min(BAND_HZ[1], 0.47 * rate_hz) / bin_hz)
+        if high - low < 10 * max(round(BLOCK_HZ / bin_hz), 1) or not np.abs(stretch).max(initial=0.0) > 0:
+            return None
+        spectrum = scipy.fft.rfft(stretch)[:high]
+        size = np.abs(spectrum)
+        smooth = _smooth(size, low, bin_hz)
+        return cls(spectrum, smooth=smooth, over=size / smooth, low=low, bin_hz=bin_hz)
+
+    def swelling(self, *, without_hz: float = 0.0) -> Float:
+        """The spectrum of the levelled energy over its running median, float32 [bins], from 0 Hz.
+
+        Whitened in frequency (tones no louder than noise) and levelled in time, both ways linear and free of
+        any frame grid of their own. Chance scatters it exponentially around CHANCE_MEAN. without_hz: the
+        tones at multiples of this are taken out before; they cannot beat with each other then.
+        """
+        band, smooth = self.spectrum[self.low :], self.smooth[self.low :]
+        size = smooth * self.over[self.low :]
+        if without_hz > 0:
+            holes = (self.multiples(without_hz)[:, None] + NOTCH).reshape(-1) - self.low
+            band = band.copy()
+            band[holes[(holes >= 0) & (holes < band.size)]] = 0.0
+            smooth = _smooth(np.abs(band), 0, self.bin_hz)
+        length = scipy.fft.next_fast_len(2 * band.size)
+        signal = scipy.fft.ifft(band / np.maximum(smooth, size / np.float32(LOUDEST)), length)
+        energy = np.square(signal.real) + np.square(signal.imag)
+        level = uniform_filter1d(energy, max(round(LEVEL_S * length * self.bin_hz), 3), mode="nearest")
+        energy = np.minimum(energy / (level + np.float32(1e-4) * energy.mean()), np.float32(CLIP))
+        spectrum = scipy.fft.rfft(energy - energy.mean())[: band.size]
+        power = np.square(spectrum.real) + np.square(spectrum.imag)
+        block = max(round(BLOCK_HZ / self.bin_hz), 1)
+        count = power.size // block
+        rows = power[: count * block].reshape(count, block)
+        median = np.median(rows, axis=1, keepdims=True)
+        return np.asarray((rows / np.maximum(median, np.float32(1e-20))).reshape(-1), dtype=np.float32)
+
+    def multiples(
+        self, spacing_hz: float, *, least_hz: float = 0.0, most_hz: float = np.inf
+    ) -> NDArray[np.int64]:
+        """The bins of the multiples of a spacing, int64 [multiples], all of them with neighbours."""
+        top_hz = min(most_hz, (self.over.size - 2) * self.bin_hz)
+        turns = np.arange(max(np.ceil(least_hz / spacing_hz - 1e-9), 1), np.floor(top_hz / spacing_hz) + 1)
+        bins = np.round(turns * spacing_hz / self.bin_hz).astype(np.int64)
+        return np.asarray(bins[(bins > 0) & (bins < self.over.size - 1)])
+
+    def tones_at(self, spacing_hz: float, *, least_hz: float, most_hz: float = np.inf) -> Float:
+        """The highest `over` of the three bins around each multiple, float32 [multiples]."""
+        bins = self.multiples(spacing_hz, least_hz=least_hz, most_hz=most_hz)
+        return np.asarray(self.over[bins[:, None] + (-1, 0, 1)].max(axis=1, initial=0.0))
+
+
+def _smooth(size: Float, low: int, bin_hz: float) -> Float:
+    """The mean size around each bin; what lies 140 dB under the band's highest is not brought up."""
+    smooth = uniform_filter1d(size, max(round(WHITE_HZ / bin_hz), 5), mode="nearest")
+    smooth += np.float32(1e-7) * size[low:].max()
+    return np.asarray(smooth)
+
+
+def peaks_of(spectrum: Float, *, least: float, narrow: float, from_hz: float, bin_hz: float) -> Double:
+    """Narrow peaks, float64 [peaks, 2]: frequency in Hz, height. Strongest first.
+
+    least: height. narrow: times the highest of the neighbours 4 to 20 bins away, so that vibrato, glides and
+    beats, which make hills, do not count.
+    """
+    found = np.flatnonzero(spectrum >= least)  # few: the highest of three is sought among them alone
+    found = found[(found * bin_hz > from_hz) & (found > 20) & (found < spectrum.size - 21)]
+    found = found[spectrum[found] >= np.maximum(spectrum[found - 1], spectrum[found + 1])]
+    if not found.size:
+        return np.zeros((0, 2))
+    around = np.concatenate((np.arange(-20, -3), np.arange(4, 21)))
+    found = found[spectrum[found] >= narrow * spectrum[found[:, None] + around].max(axis=1)]
+    before, at, after = (np.log(spectrum[found + step] + np.float32(1e-6)) for step in (-1, 0, 1))
+    off = np.clip(0.5 * (before - after) / (before - 2 * at + after - 1e-9), -0.5, 0.5)
+    order = np.argsort(-spectrum[found], kind="stable")
+    peaks = np.stack(((found + off) * bin_hz, spectrum[found]), axis=1)
+    return np.asarray(peaks[order], dtype=np.float64)
