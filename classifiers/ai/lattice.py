@@ -1,4 +1,4 @@
-"""The one spacing whose multiples explain a set of peaks: of lines in a spectrum, or of tones in a sound.
+"""The one spacing whose multiples explain a set of peaks, such as the tones of a sound.
 
 Chance is the measure: how likely is it that so many of the peaks lie on the multiples of *any* spacing? No
 spacing is listed, each that two peaks suggest is tried, so a change of speed hides nothing.

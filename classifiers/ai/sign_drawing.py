@@ -22,7 +22,8 @@ from scipy.ndimage import uniform_filter1d
 from classifiers.ai.listening import BIN_HZ, BINS, DEPTH_DB, Listening, listen
 from classifiers.ai.sign_comb import FINE_BIN_HZ, flattened_spectrum
 from classifiers.ai.sign_repeats import RATE_HZ, STROKE_S, Repeats, whitened
-from classifiers.ai.sign_stride import LOWEST_TONE_HZ, SLOWEST_LINE_HZ, Stride
+from classifiers.ai.sign_stride import LOWEST_TONE_HZ, Stride
+from classifiers.ai.stride_band import Band
 from classifiers.audio import Audio
 from soundalike.errors import SettingsError
 
@@ -157,10 +158,11 @@ def _attacks(axes: Axes, listening: Listening) -> str:
 
 def _stride(axes: Axes, listening: Listening) -> str:
     found = STRIDE.find(listening)
-    power = STRIDE.spectrum(listening)
+    band = Band.of(listening.stretch, rate_hz=listening.sample_rate_hz)
+    over = np.zeros(0, dtype=np.float32) if band is None else band.over
     bin_hz = 1 / listening.stretch_s
-    first = round((LOWEST_TONE_HZ if found.tonal else SLOWEST_LINE_HZ) / bin_hz)
-    height = 10 * np.log10(np.maximum(power[first:], 1.0))
+    first = round(LOWEST_TONE_HZ / bin_hz)
+    height = 20 * np.log10(np.maximum(over[first:], 1.0))
     shown = np.flatnonzero(height > LEAST_SHOWN_DB)  # a million bins, most of them chance
     khz = (shown + first) * bin_hz / 1000
     axes.vlines(khz, LEAST_SHOWN_DB, height[shown], color="#9aa4b2", lw=0.7)
@@ -170,18 +172,11 @@ def _stride(axes: Axes, listening: Listening) -> str:
         label = f"multiples of {found.lattice.spacing_hz:.2f} Hz"
         axes.vlines(on / 1000, LEAST_SHOWN_DB, tops, color="#a52a2a", lw=1.2, label=label)
         axes.legend(fontsize=7)
-    what, level = ("frequency", "neighbourhood") if found.tonal else ("rate of swelling", "median")
-    axes.set(xlabel=f"{what} in kHz", ylabel=f"dB above the {level}", ylim=(LEAST_SHOWN_DB, None))
+    axes.set(xlabel="frequency in kHz", ylabel="dB above the neighbourhood", ylim=(LEAST_SHOWN_DB, None))
     axes.grid(alpha=0.3)
-    if found.tonal:
-        return (
-            "Tones of the sound, a sixtieth of a hertz wide: those at exact multiples of one rate, all"
-            " through the band, are what a decoder adds to each of its strides; no pitch that is played"
-            " reaches so far."
-        )
     return (
-        "How fast the energy of the sound swells and falls: lines at exact multiples of one rate, up to ten"
-        " kilohertz and more, come from a decoder's strides; played music has none up there."
+        "Tones of the sound, a sixtieth of a hertz wide: those at exact multiples of one rate, all through"
+        " the band, are what a decoder adds to each of its strides; no pitch that is played reaches so far."
     )
 
 

@@ -27,6 +27,8 @@ CLIP: Final = 8.0
 BLOCK_HZ: Final = 60.0
 CHANCE_MEAN: Final = 1 / np.log(2.0)
 """Of an exponential distribution with median 1; its standard deviation is the same."""
+AROUND: Final = np.concatenate((np.arange(-20, -3), np.arange(4, 21)))
+"""Bins of a tone's neighbours."""
 NOTCH: Final = np.arange(-2, 3)
 """Bins around a multiple that go when the tones on it are taken out."""
 
@@ -35,12 +37,11 @@ NOTCH: Final = np.arange(-2, 3)
 class Band:
     """A stretch as a spectrum, from 0 Hz to the top of BAND_HZ.
 
-    spectrum: complex64 [bins]. smooth: the size of the neighbourhood of each bin, over: that of the bin over
-    it, float32 [bins]. low: the bin at which BAND_HZ begins. bin_hz: one over the stretch's length.
+    spectrum: complex64 [bins]. over: the size of each bin over that of its neighbourhood, float32 [bins].
+    low: the bin at which BAND_HZ begins. bin_hz: one over the stretch's length.
     """
 
     spectrum: NDArray[np.complex64]
-    smooth: Float
     over: Float
     low: int
     bin_hz: float
@@ -55,23 +56,20 @@ class Band:
             return None
         spectrum = scipy.fft.rfft(stretch)[:high]
         size = np.abs(spectrum)
-        smooth = _smooth(size, low, bin_hz)
-        return cls(spectrum, smooth=smooth, over=size / smooth, low=low, bin_hz=bin_hz)
+        return cls(spectrum, over=size / _smooth(size, low, bin_hz), low=low, bin_hz=bin_hz)
 
-    def swelling(self, *, without_hz: float = 0.0) -> Float:
+    def swelling(self, *, without_hz: float) -> Float:
         """The spectrum of the levelled energy over its running median, float32 [bins], from 0 Hz.
 
         Whitened in frequency (tones no louder than noise) and levelled in time, both ways linear and free of
         any frame grid of their own. Chance scatters it exponentially around CHANCE_MEAN. without_hz: the
-        tones at multiples of this are taken out before; they cannot beat with each other then.
+        tones at multiples of this are taken out before, so that they cannot beat with each other.
         """
-        band, smooth = self.spectrum[self.low :], self.smooth[self.low :]
-        size = smooth * self.over[self.low :]
-        if without_hz > 0:
-            holes = (self.multiples(without_hz)[:, None] + NOTCH).reshape(-1) - self.low
-            band = band.copy()
-            band[holes[(holes >= 0) & (holes < band.size)]] = 0.0
-            smooth = _smooth(np.abs(band), 0, self.bin_hz)
+        band = self.spectrum[self.low :].copy()
+        holes = (self.multiples(without_hz)[:, None] + NOTCH).reshape(-1) - self.low
+        band[holes[(holes >= 0) & (holes < band.size)]] = 0.0
+        size = np.abs(band)
+        smooth = _smooth(size, 0, self.bin_hz)
         length = scipy.fft.next_fast_len(2 * band.size)
         signal = scipy.fft.ifft(band / np.maximum(smooth, size / np.float32(LOUDEST)), length)
         energy = np.square(signal.real) + np.square(signal.imag)
@@ -99,29 +97,28 @@ class Band:
         bins = self.multiples(spacing_hz, least_hz=least_hz, most_hz=most_hz)
         return np.asarray(self.over[bins[:, None] + (-1, 0, 1)].max(axis=1, initial=0.0))
 
+    def tones(self, *, least: float, narrow: float, from_hz: float) -> Double:
+        """Narrow peaks of `over`, float64 [tones, 2]: frequency in Hz, height. Strongest first.
+
+        narrow: times the highest of the neighbours 4 to 20 bins away, so that vibrato, glides and beats,
+        which make hills, do not count.
+        """
+        over = self.over
+        found = np.flatnonzero(over >= least)  # few: the highest of three is sought among them alone
+        found = found[(found * self.bin_hz > from_hz) & (found > 20) & (found < over.size - 21)]
+        found = found[over[found] >= np.maximum(over[found - 1], over[found + 1])]
+        if not found.size:
+            return np.zeros((0, 2))
+        found = found[over[found] >= narrow * over[found[:, None] + AROUND].max(axis=1)]
+        before, at, after = (np.log(over[found + step] + np.float32(1e-6)) for step in (-1, 0, 1))
+        off = np.clip(0.5 * (before - after) / (before - 2 * at + after - 1e-9), -0.5, 0.5)
+        order = np.argsort(-over[found], kind="stable")
+        tones = np.stack(((found + off) * self.bin_hz, over[found]), axis=1)
+        return np.asarray(tones[order], dtype=np.float64)
+
 
 def _smooth(size: Float, low: int, bin_hz: float) -> Float:
     """The mean size around each bin; what lies 140 dB under the band's highest is not brought up."""
     smooth = uniform_filter1d(size, max(round(WHITE_HZ / bin_hz), 5), mode="nearest")
     smooth += np.float32(1e-7) * size[low:].max()
     return np.asarray(smooth)
-
-
-def peaks_of(spectrum: Float, *, least: float, narrow: float, from_hz: float, bin_hz: float) -> Double:
-    """Narrow peaks, float64 [peaks, 2]: frequency in Hz, height. Strongest first.
-
-    least: height. narrow: times the highest of the neighbours 4 to 20 bins away, so that vibrato, glides and
-    beats, which make hills, do not count.
-    """
-    found = np.flatnonzero(spectrum >= least)  # few: the highest of three is sought among them alone
-    found = found[(found * bin_hz > from_hz) & (found > 20) & (found < spectrum.size - 21)]
-    found = found[spectrum[found] >= np.maximum(spectrum[found - 1], spectrum[found + 1])]
-    if not found.size:
-        return np.zeros((0, 2))
-    around = np.concatenate((np.arange(-20, -3), np.arange(4, 21)))
-    found = found[spectrum[found] >= narrow * spectrum[found[:, None] + around].max(axis=1)]
-    before, at, after = (np.log(spectrum[found + step] + np.float32(1e-6)) for step in (-1, 0, 1))
-    off = np.clip(0.5 * (before - after) / (before - 2 * at + after - 1e-9), -0.5, 0.5)
-    order = np.argsort(-spectrum[found], kind="stable")
-    peaks = np.stack(((found + off) * bin_hz, spectrum[found]), axis=1)
-    return np.asarray(peaks[order], dtype=np.float64)
