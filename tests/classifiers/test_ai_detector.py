@@ -183,7 +183,7 @@ BIAS = 0.016
 def strided(audio: Audio) -> Audio:
     """As if a decoder of stride 256 had played it: samples weighted by their place in it, and its bias."""
     random = np.random.default_rng(0)
-    weights = 1 + 0.2 * random.standard_normal(256)
+    weights = 1 + 0.1 * random.standard_normal(256)
     bias = BIAS * random.standard_normal(256) * audio.samples.std()
     count = audio.samples.shape[1]
     times = count // 256 + 1
