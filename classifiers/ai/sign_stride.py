@@ -33,6 +33,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.ai.ground import LEAST_LOUDNESS_DB
 from classifiers.ai.lattice import NONE, Lattice, explain
 from classifiers.ai.listening import STRETCH_S, Float, Listening
 from classifiers.ai.signs import Features
@@ -136,7 +137,9 @@ class Stride:
 
 def search(stretch: Float, *, rate_hz: int) -> Found:
     """The lattice of the tones of a mono stretch, float32 [samples]."""
-    band = Band.of(stretch, rate_hz=rate_hz)
+    # Channels in opposition leave nothing in the middle but what a codec writes there.
+    quiet = 10 * np.log10(np.square(stretch).mean() + 1e-12) < LEAST_LOUDNESS_DB
+    band = None if quiet else Band.of(stretch, rate_hz=rate_hz)
     if band is None:
         return NOTHING
     tones = band.tones(least=LEAST_TONE, narrow=NARROW_TONE, from_hz=LOWEST_TONE_HZ)

@@ -204,6 +204,15 @@ def played(*, seconds: int = SECONDS) -> NDArray[np.float32]:
     return music.astype(np.float32)[None]
 
 
+def test_channels_in_opposition_leave_nothing_to_hear() -> None:
+    """What a codec writes into the silence between them is 60 dB down and nobody's."""
+    stride = upsampled(stride=256)
+    loud = 0.1 * np.random.default_rng(13).standard_normal(stride.shape)
+    opposed = np.concatenate((loud + 0.001 * stride, 0.001 * stride - loud)).astype(np.float32)
+    assert found(stride).strength > 30
+    assert found(opposed).strength == 0
+
+
 @pytest.mark.parametrize("length", [1, 100, 3000])
 def test_a_moment_is_too_short_to_have_tones(length: int) -> None:
     noise = np.random.default_rng(9).standard_normal(length).astype(np.float32)
