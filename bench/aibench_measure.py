@@ -45,9 +45,11 @@ class Heard:
 def cell(human: Sequence[Heard], machine: Sequence[Heard], *, seed: int = 0) -> dict[str, Any]:
     """One generator (or all) under one condition. Shares with 95 % intervals: bootstrap, and Wilson.
 
-    Recordings of which nothing is known count: as never accused, and as last in the ranking.
+    Recordings of which nothing is known count: as never accused, and as last in the ranking. `auc_known` is
+    of the others alone, None where none is left of either.
     """
     low, high = ranks(human), ranks(machine)
+    known_low, known_high = low[low > LOWEST_SCORE], high[high > LOWEST_SCORE]
     random = np.random.default_rng(seed)
     aucs, hits = [], []
     for _ in range(DRAWS):
@@ -55,11 +57,13 @@ def cell(human: Sequence[Heard], machine: Sequence[Heard], *, seed: int = 0) -> 
         drawn_machine = random.choice(high, high.size)
         aucs.append(area_under_curve(drawn_human, drawn_machine))
         hits.append(hits_at_one_percent(drawn_human, drawn_machine))
+    both = known_low.size > 0 and known_high.size > 0
     return {
         "human": len(human),
         "machine": len(machine),
         "auc": area_under_curve(low, high),
         "auc_95": _quantiles(aucs),
+        "auc_known": area_under_curve(known_low, known_high) if both else None,
         "tpr_at_1pct_fpr": hits_at_one_percent(low, high),
         "tpr_at_1pct_fpr_95": _quantiles(hits),
         "fpr_shipped": share([heard.accused for heard in human]),

@@ -22,8 +22,9 @@ def table(results: dict[str, Any]) -> str:
     lines = [
         f"Detector `{results['detector']['name']}` {results['detector']['sha256'][:12]}",
         "",
-        "| condition | AUC (95 %) | TPR at 1 % FPR | FPR shipped (95 %) | TPR shipped | unknown human / AI |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| condition | AUC (95 %) | of the known | TPR at 1 % FPR | FPR shipped (95 %) | TPR shipped "
+        "| unknown human / AI |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     lines += [_row(name, summary["all"]) for name, summary in conditions.items()]
     first = next(iter(conditions))
@@ -31,8 +32,9 @@ def table(results: dict[str, Any]) -> str:
         "",
         f"By generator, {first}:",
         "",
-        "| generator | AUC (95 %) | TPR at 1 % FPR | FPR shipped (95 %) | TPR shipped | unknown human / AI |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| generator | AUC (95 %) | of the known | TPR at 1 % FPR | FPR shipped (95 %) | TPR shipped "
+        "| unknown human / AI |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     lines += [
         _row(f"{name} ({cell['machine']})", cell) for name, cell in conditions[first]["generators"].items()
@@ -56,8 +58,10 @@ def table(results: dict[str, Any]) -> str:
 
 def _row(name: str, cell: dict[str, Any]) -> str:
     low, high = cell["auc_95"]
+    known = "none" if cell["auc_known"] is None else f"{cell['auc_known']:.3f}"
     return (
-        f"| {name} | {cell['auc']:.3f} ({low:.2f}–{high:.2f}) | {_with_interval(cell, 'tpr_at_1pct_fpr')} "
+        f"| {name} | {cell['auc']:.3f} ({low:.2f}–{high:.2f}) | {known} "
+        f"| {_with_interval(cell, 'tpr_at_1pct_fpr')} "
         f"| {_with_interval(cell, 'fpr_shipped')} | {_with_interval(cell, 'tpr_shipped')} "
         f"| {cell['unknown_human']:.0%} / {cell['unknown_machine']:.0%} |"
     )

@@ -51,7 +51,11 @@ def test_the_command_writes_numbers_table_and_plot(folders: tuple[Path, Path], t
     for name in ("auc", "tpr_at_1pct_fpr", "fpr_shipped", "tpr_shipped"):
         low, high = clean["all"][f"{name}_95"]
         assert low - 1e-9 <= clean["all"][name] <= high + 1e-9
-    assert "| clean |" in (out / "results.md").read_text()
+    table = (out / "results.md").read_text().splitlines()
+    row, head = (
+        next(line for line in table if line.startswith(f"| {name} |")) for name in ("clean", "condition")
+    )
+    assert row.count("|") == head.count("|")
     assert (out / "results.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -90,7 +94,13 @@ def test_what_is_not_known_counts_as_not_found() -> None:
     found = cell(human, [heard(None, made=True), heard(1.0, made=True, low=0.95)])
     assert found["unknown_machine"] == 0.5
     assert found["auc"] == 0.5
+    assert found["auc_known"] == 1.0
     assert found["tpr_shipped"] == 0.5
+
+
+def test_where_nothing_is_known_no_area_is_made_up() -> None:
+    found = cell([heard(0.0, made=False, low=0.1)] * 10, [heard(None, made=True)])
+    assert (found["auc"], found["auc_known"], found["unknown_machine"]) == (0.0, None, 1.0)
 
 
 def test_one_percent_of_a_hundred_is_one_and_of_fifty_none() -> None:
