@@ -183,17 +183,17 @@ def fall(power: Float, *, spacing_hz: float, bin_hz: float) -> float:
     """How much stronger the first multiples are than later ones, in powers of two.
 
     power: as `Band.swelling` gives it. Of each multiple the highest of three bins counts, logarithmically, so
-    that neither one line nor the noise around it decides.
+    that neither one line nor the noise around it decides. Infinite where the band holds no later multiples.
     """
     multiples = np.arange(1, int((power.size - 2) * bin_hz / spacing_hz) + 1)
     bins = np.round(multiples * spacing_hz / bin_hz).astype(int)
     heights = np.log2(np.maximum(power[bins[:, None] + (-1, 0, 1)].max(axis=1), 1.0))
     at_hz = multiples * spacing_hz
     first, later = (
-        heights[(at_hz >= least_hz) & (at_hz <= most_hz)].mean()
+        heights[(at_hz >= least_hz) & (at_hz <= most_hz)]
         for least_hz, most_hz in (FIRST_MULTIPLES_HZ, LATER_MULTIPLES_HZ)
     )
-    return float(first - later)
+    return float(first.mean() - later.mean()) if first.size and later.size else np.inf
 
 
 def _above_chance(over: Float, bins: NDArray[np.int64]) -> float:

@@ -153,6 +153,20 @@ def test_a_stride_does_not_fall(stride: int) -> None:
     assert found(samples[None]).strength > 10
 
 
+def test_a_narrow_band_has_no_later_multiples_to_fall_to() -> None:
+    """A recording at 5.5 kHz: swelling ends at 1.6 kHz, and nothing is confirmed by what is not there."""
+    rate_hz = 5_500
+    random = np.random.default_rng(14)
+    noise = random.standard_normal(SECONDS * rate_hz) * np.resize(
+        1 + 0.3 * random.standard_normal(110), SECONDS * rate_hz
+    )
+    bias = np.resize(0.05 * random.standard_normal(110), noise.size)
+    band = Band.of((0.1 * (noise + bias)).astype(np.float32), rate_hz=rate_hz)
+    assert band is not None
+    assert fall(band.swelling(without_hz=50.0), spacing_hz=50.0, bin_hz=band.bin_hz) == np.inf
+    assert not confirmed(band, 50.0)
+
+
 @pytest.mark.parametrize("stride", [256, 882])
 def test_a_lattice_whose_sound_has_no_tones_is_a_codecs(stride: int) -> None:
     """At 882 samples the rate of Opus' frames, which swell and add nothing of their own."""
