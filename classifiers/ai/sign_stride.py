@@ -15,9 +15,9 @@ of speed moves all of them together. Steps:
    its multiples than chance would put there (binomial, corrected for the number of spacings tried).
    `strength` is minus the decimal logarithm. A third of the tones must lie on it, and no beat of 1 to 20 Hz
    may explain them nearly as well: sequenced music repeats itself to the sample.
-3. A held pitch is a lattice of tones too. But at the bottom it stands out as no decoder's bias does, for
-   there the music drowns it; and without the tones nothing swells at its rate. So the tones are taken out of
-   the spectrum, and what is left must swell at their multiples (`stride_band.Band.swelling`).
+3. A held pitch is a lattice of tones too. But it lies on the tempered scale; at the bottom it stands out as
+   no decoder's bias does, for there the music drowns it; and without the tones nothing swells at its rate. So
+   they are taken out of the spectrum, and what is left must swell at their multiples (`Band.swelling`).
 4. It must not fall: a tick of console or tracker music, a step of the sound, swells most at the first
    multiples; what a decoder does to its samples is as strong higher up.
 
@@ -55,6 +55,12 @@ PITCH_HZ: Final = (0.0, 1_000.0, 2_000.0, 4_000.0)
 MOST_PITCH: Final = 3.3
 """Binary logarithm of a multiple over its neighbourhood, the mean of a band, as a minute shows it. Those of
 decoders stay under 3.0, but for one recording; 175 pieces on one synthesised pitch have 3.9 and more."""
+CONCERT_HZ: Final = 440.0
+"""ISO 16."""
+MOST_CENTS: Final = 3.0
+"""From the next note of the tempered scale: what lies nearer is a note. In 20 s a bass on one note is too
+soft for MOST_PITCH; the lattices of four pitches in 227 human recordings are all within one cent. The rates
+of latents lie 20 cents and more from any note; a change of speed brings 6 of 100 near one."""
 SWELLS: Final = 4.0
 """Standard deviations above chance of the swelling at all multiples once the tones are gone. A held B flat of
 110 decades has 2.1 at most, decoders 4.6 to 200, one recording of them 1.7."""
@@ -152,7 +158,7 @@ def search(stretch: Float, *, rate_hz: int) -> Found:
 
 def confirmed(band: Band, spacing_hz: float) -> bool:
     """Whether tones at multiples of `spacing_hz` are a decoder's: no pitch, and what lies between swells."""
-    if pitch(band, spacing_hz) > MOST_PITCH:
+    if cents_from_a_note(spacing_hz) < MOST_CENTS or pitch(band, spacing_hz) > MOST_PITCH:
         return False
     between = band.swelling(without_hz=spacing_hz)
     bins = band.multiples(spacing_hz, least_hz=SWELLING_HZ[0], most_hz=SWELLING_HZ[1])
@@ -164,6 +170,12 @@ def share_held(band: Band, spacing_hz: float) -> float:
     """Of the multiples of a spacing in BAND_HZ, how many hold a tone of the sound itself."""
     tones = band.tones_at(spacing_hz, least_hz=BAND_HZ[0])
     return float((tones > HELD).mean()) if tones.size else 0.0
+
+
+def cents_from_a_note(pitch_hz: float) -> float:
+    """Of the tempered scale by CONCERT_HZ, 0 to 50."""
+    cents = 1200 * np.log2(pitch_hz / CONCERT_HZ)
+    return float(abs(cents - 100 * np.round(cents / 100)))
 
 
 def pitch(band: Band, spacing_hz: float) -> float:

@@ -22,6 +22,7 @@ from classifiers.ai.sign_stride import (
     NARROW_TONE,
     Found,
     Stride,
+    cents_from_a_note,
     confirmed,
     fall,
     pitch,
@@ -267,6 +268,22 @@ def test_a_pitch_that_is_held_all_the_time_is_no_stride(pitch_hz: float, shape: 
     assert lattice.spacing_hz == pytest.approx(pitch_hz, abs=0.001)
     assert pitch(band_of(samples), pitch_hz) > MOST_PITCH
     assert found(samples).strength == 0
+
+
+@pytest.mark.parametrize("note_hz", [51.9131, 97.9989, 110.0, 116.5409, 440.0])
+def test_a_note_is_no_stride_whatever_else_speaks_for_it(note_hz: float) -> None:
+    """As quiet as a decoder's bias, with noise that swells at its rate, but the scale's."""
+    assert cents_from_a_note(note_hz) < 0.01
+    stride = round(RATE_HZ / 110.0)  # 110 Hz and 0.3 cents
+    samples = upsampled(stride=stride, seconds=30)
+    assert of_tones(samples).spacing_hz == pytest.approx(110.0, abs=0.05)
+    assert pitch(band_of(samples), RATE_HZ / stride) < MOST_PITCH
+    assert found(samples).strength == 0
+
+
+@pytest.mark.parametrize("rate_hz", [21.533, 25.0, 43.066, 46.875, 50.0, 75.0, 86.133, 93.75, 100.0, 200.0])
+def test_the_rates_of_latents_are_no_notes(rate_hz: float) -> None:
+    assert cents_from_a_note(rate_hz) > 20
 
 
 def test_tones_between_which_nothing_swells_are_no_stride() -> None:
