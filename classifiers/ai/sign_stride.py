@@ -15,9 +15,10 @@ of speed moves all of them together. Steps:
    its multiples than chance would put there (binomial, corrected for the number of spacings tried).
    `strength` is minus the decimal logarithm. A third of the tones must lie on it, and no beat of 1 to 20 Hz
    may explain them nearly as well: sequenced music repeats itself to the sample.
-3. A held pitch is a lattice of tones too. But it lies on the tempered scale; at the bottom it stands out as
-   no decoder's bias does, for there the music drowns it; and without the tones nothing swells at its rate. So
-   they are taken out of the spectrum, and what is left must swell at their multiples (`Band.swelling`).
+3. A held pitch is a lattice of tones too. But at the bottom it stands out as no decoder's bias does, for
+   there the music drowns it; in short stretches its place on the tempered scale tells it; and without the
+   tones nothing swells at its rate. So they are taken out of the spectrum, and what is left must swell at
+   their multiples (`Band.swelling`).
 4. It must not fall: a tick of console or tracker music, a step of the sound, swells most at the first
    multiples; what a decoder does to its samples is as strong higher up.
 
@@ -58,12 +59,14 @@ decoders stay under 3.0, but for one recording; 175 pieces on one synthesised pi
 CONCERT_HZ: Final = 440.0
 """ISO 16."""
 MOST_CENTS: Final = 3.0
-"""From the next note of the tempered scale: what lies nearer is a note. In 20 s a bass on one note is too
-soft for MOST_PITCH; the lattices of four pitches in 227 human recordings are all within one cent. The rates
-of latents lie 20 cents and more from any note; a change of speed brings 6 of 100 near one."""
-SWELLS: Final = 4.0
+"""From the next note of the tempered scale: what lies nearer is a note. The lattices of four pitches in 227
+human recordings are within one cent, the rates of latents 20 and more off."""
+TOLD_BY_LEVEL_S: Final = 54.0
+"""In less than this a bass on one note can be too soft for MOST_PITCH, and the scale is asked. Not in more: a
+change of speed by a tenth puts 25, 50, 100 and 200 Hz on four A's."""
+SWELLS: Final = 8.0
 """Standard deviations above chance of the swelling at all multiples once the tones are gone. A held B flat of
-110 decades has 2.1 at most, decoders 4.6 to 200, one recording of them 1.7."""
+110 decades has up to 5.4, depending on where the minute is cut; decoders 10 to 200, a handful of 350 less."""
 SWELLING_HZ: Final = (500.0, 15_000.0)
 MOST_SWELLING: Final = 20.0
 """Times the median: one line must not stand for all."""
@@ -158,7 +161,8 @@ def search(stretch: Float, *, rate_hz: int) -> Found:
 
 def confirmed(band: Band, spacing_hz: float) -> bool:
     """Whether tones at multiples of `spacing_hz` are a decoder's: no pitch, and what lies between swells."""
-    if cents_from_a_note(spacing_hz) < MOST_CENTS or pitch(band, spacing_hz) > MOST_PITCH:
+    note = cents_from_a_note(spacing_hz) < MOST_CENTS and TOLD_BY_LEVEL_S * band.bin_hz > 1
+    if note or pitch(band, spacing_hz) > MOST_PITCH:
         return False
     between = band.swelling(without_hz=spacing_hz)
     bins = band.multiples(spacing_hz, least_hz=SWELLING_HZ[0], most_hz=SWELLING_HZ[1])
