@@ -176,7 +176,8 @@ def _stride(axes: Axes, listening: Listening) -> str:
     axes.grid(alpha=0.3)
     return (
         "Tones of the sound, a sixtieth of a hertz wide: those at exact multiples of one rate, all through"
-        " the band, are what a decoder adds to each of its strides; no pitch that is played reaches so far."
+        " the band, are what a decoder adds to each of its strides. A synthesiser that holds one pitch can"
+        " look alike."
     )
 
 

@@ -3,8 +3,9 @@
 A decoder that up-samples in strides does not treat all samples alike. It adds the same small pattern, its
 bias, to every stride, so the sound has exact tones at multiples of the rate of its latents; and what comes
 out is *cyclostationary* (Gardner 1986): its short-time energy swells at the same multiples. 25, 43.07, 50,
-86.13, 100, 200 Hz, whatever its weights were. No instrument has such a lattice, because nothing that is
-played keeps one rate to a thousandth of a hertz for half a minute and reaches ten kilohertz with it.
+86.13, 100, 200 Hz, whatever its weights were. Nothing that is played by hand keeps one rate to a thousandth
+of a hertz for half a minute and reaches ten kilohertz with it; sequenced synthesisers do, and steps 2 to 4
+are there to tell them.
 
 Nothing here is learnt, so no generator can be unknown to it. The rates are searched, never listed: a change
 of speed moves all of them together. Steps:

@@ -20,8 +20,8 @@ from classifiers.ai.examples import Source
 from classifiers.ai.whole import measure_panel, stride_of
 
 LEAST_DECADES: Final = 10.0
-"""Of 390 human recordings, as published and through four codecs, none has any; ten for the music that is not
-among them. From here on the sign is shown."""
+"""The middle minutes of 390 human recordings, as published and through four codecs, have none; of 2,724 clips
+of 54 and 56 s one has 35 and one 11 (docs/ai.md). From here on the sign is shown."""
 
 
 def measure_strides(sources: list[Source], *, cache: Path, workers: int = 1) -> dict[tuple[str, str], float]:
