@@ -9,6 +9,8 @@ layout is that of `save_pretrained` (config.json, model.safetensors).
 from __future__ import annotations
 
 import hashlib
+import math
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,8 +31,10 @@ WINDOW_S = WINDOW_FRAMES / FRAME_RATE_HZ
 RANGE_DB = 60.0
 """Cells further than this below the loudest of their window are silence to the network."""
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "embedder"
-BATCH_WINDOWS = 64
-"""Windows a forward pass: larger batches were no faster on two cores and held more memory."""
+BATCH_WINDOWS = 32
+"""Windows a forward pass, at most: what two passes beside each other hold stays in the cache."""
+BESIDE = 2
+"""Passes beside each other: on two cores seven eighths of the time of one after the other, each on both."""
 
 
 class EmbedderConfig(PretrainedConfig):  # type: ignore[misc]
@@ -160,11 +164,15 @@ class Embedder:
         if needed > view.shape[1]:
             view = nn.functional.pad(view, (0, needed - view.shape[1]), value=float(power_db.min()))
         windows = view.unfold(1, WINDOW_FRAMES, 1)[:, torch.from_numpy(start_frames)].transpose(0, 1)
-        parts = [
-            self._model(windows[first : first + BATCH_WINDOWS].to(self._dtype))
-            for first in range(0, len(windows), BATCH_WINDOWS)
-        ]
-        return torch.cat(parts).numpy()
+        # Even shares, so that no thread waits for the other.
+        shares = torch.chunk(windows, BESIDE * math.ceil(len(windows) / (BESIDE * BATCH_WINDOWS)))
+        with ThreadPoolExecutor(BESIDE) as beside:
+            return torch.cat(list(beside.map(self._pass, shares))).numpy()
+
+    @torch.inference_mode()  # counts for the thread that it is said in
+    def _pass(self, windows: Tensor) -> Tensor:
+        vectors: Tensor = self._model(windows.to(self._dtype))
+        return vectors
 
 
 def _digest(model: nn.Module) -> str:
