@@ -21,7 +21,7 @@ from torch import Tensor
 from classifiers.contour import CONTOUR_RATE_HZ, Stretchable
 from index.align import SIMILARITY_FLOOR
 from index.vectors import Neighbours
-from index.verify import SHIFT_BANDS, surface_everywhere
+from index.verify import SHIFT_BANDS, surface
 
 TRACKS: Final = 20
 """A short query sweeps at most; 2 ms of one core each."""
@@ -59,6 +59,6 @@ def best_place_s(query: Stretchable, reference: Tensor) -> float:
 
     reference: signs of the contour, float32 [BANDS, cells]. Transpositions of up to 2.5 semitones are tried.
     """
-    asked = query.at([1.0], start_s=0.0, end_s=query.duration_s)[0][0]
-    surface = surface_everywhere(asked, reference, range(-SHIFT_BANDS, SHIFT_BANDS + 1))
-    return int(surface.amax(dim=0).argmax()) / CONTOUR_RATE_HZ
+    asked, cells = query.at([1.0], start_s=0.0, end_s=query.duration_s)
+    alike = surface(asked, cells, reference, range(-SHIFT_BANDS, SHIFT_BANDS + 1))[0]
+    return int(alike.amax(dim=0).argmax()) / CONTOUR_RATE_HZ

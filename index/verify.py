@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn import functional
 
@@ -32,8 +33,10 @@ SHIFT_BANDS = 5
 OFFSET_S = 1.5
 MOST_SHIFT_BANDS = 14
 """7 semitones; beyond them less than 90 % of the bands overlap."""
-_LAID_AT_ONCE = 4_000_000
-"""Cells of copies of the reference: 16 MB."""
+FEW_PLACES = 100
+"""Shifts times offsets for which products of matrices are faster than a transform. Five tempos of ten
+seconds: 0.8 and 1.3 ms at 3 times 12 places, 4.0 and 1.6 at 11 times 45.
+"""
 _EXCLUDED_CELLS = 15
 """Cells around the best offset that are not its background: 1.5 s."""
 _FEWEST_BACKGROUND = 200
@@ -57,45 +60,48 @@ class Alignment:
     prominence: float = 0.0
 
 
-def surface_near(queries: Tensor, cells: Tensor, reference: Tensor, shifts: range) -> Tensor:
+def surface(queries: Tensor, cells: Tensor, reference: Tensor, shifts: range) -> Tensor:
     """Correlation at every offset: float32 [queries, shifts, offsets].
 
     queries: [queries, BANDS, n] of contrasts, zero past each one's own number of `cells`; reference:
     [BANDS, m] of -1, 0, +1. Offset o lays the queries' first cell on reference cell o; offsets run over
-    0 .. m - n. A shift of s bands compares query band b + s with reference band b.
+    0 .. m - n, or only 0 where the reference is the shorter. A shift of s bands compares query band b + s
+    with reference band b.
     """
+    reference = functional.pad(reference, (0, max(queries.shape[2] - reference.shape[1], 0)))
+    offsets = reference.shape[1] - queries.shape[2] + 1
+    product = by_matrices if offsets * len(shifts) <= FEW_PLACES else by_transform
+    return product(queries, reference, shifts)[:, :, :offsets] / _norm(queries, cells, shifts)[:, :, None]
+
+
+def by_matrices(queries: Tensor, reference: Tensor, shifts: range) -> Tensor:
+    """The products of `surface`, as products of matrices: every offset is a copy of the reference."""
     count, _, length = queries.shape
     reach = max(abs(shifts.start), abs(shifts.stop - 1))
     padded = functional.pad(queries, (0, 0, reach, reach))
     moved = torch.stack([padded[:, reach + shift : reach + shift + BANDS] for shift in shifts], dim=1)
-    # For a few dozen offsets one product of matrices beats the Fourier transform several times.
-    at_once = max(_LAID_AT_ONCE // (BANDS * length), 1)
-    laid = torch.split(reference.unfold(1, length, 1).transpose(0, 1), at_once)
-    parts = [moved.reshape(-1, BANDS * length) @ part.reshape(-1, BANDS * length).T for part in laid]
-    surface: Tensor = torch.cat(parts, dim=1).view(count, len(shifts), -1)
-    return surface / _norm(queries, cells, shifts)[:, :, None]
+    laid = reference.unfold(1, length, 1).transpose(0, 1).reshape(-1, BANDS * length)
+    return (moved.reshape(-1, BANDS * length) @ laid.T).view(count, len(shifts), -1)
 
 
-def surface_everywhere(query: Tensor, reference: Tensor, shifts: range) -> Tensor:
-    """The same for one query, [BANDS, n], along a whole reference: float32 [shifts, offsets]."""
-    length = query.shape[1]
-    offsets = max(reference.shape[1] - length + 1, 1)
+def by_transform(queries: Tensor, reference: Tensor, shifts: range) -> Tensor:
+    """The same by a two-dimensional Fourier transform; what is past the last offset is void."""
+    reach = max(abs(shifts.start), abs(shifts.stop - 1))
     # Circular correlation is right for these offsets and shifts as soon as nothing wraps into them.
-    size = (_fft_size(BANDS + MOST_SHIFT_BANDS), _fft_size(max(reference.shape[1], length)))
-    product = torch.fft.rfft2(query, size) * torch.fft.rfft2(reference, size).conj()
-    rows = torch.fft.ifft(product, dim=0)[torch.tensor(list(shifts))]
+    size = (next_fast_len(BANDS + reach), next_fast_len(reference.shape[1], real=True))
+    product = torch.fft.rfft2(queries, size).mul_(torch.fft.rfft2(reference, size).conj())
+    rows = torch.fft.ifft(product, dim=1)[:, list(shifts)]
     # The reference is conjugated, so time runs backwards: offset o is at -o.
-    surface: Tensor = torch.fft.irfft(rows.conj(), size[1])[:, :offsets]
-    return surface / _norm(query[None], torch.tensor([length]), shifts)[0][:, None]
+    products: Tensor = torch.fft.irfft(rows.conj(), size[1])
+    return products
 
 
 def _norm(queries: Tensor, cells: Tensor, shifts: range) -> Tensor:
     """What the products are divided by: float32 [queries, shifts]. The reference's cells are all +-1."""
     energy = functional.pad(queries.square().sum(dim=2).cumsum(dim=1), (1, 0))
-    low = torch.tensor([max(0, -shift) for shift in shifts])
-    high = torch.tensor([min(BANDS, BANDS - shift) for shift in shifts])
-    moved = torch.tensor(list(shifts))
-    own = energy[:, high + moved] - energy[:, low + moved]
+    shift = torch.arange(shifts.start, shifts.stop)
+    low, high = (-shift).clamp_min(0), (BANDS - shift).clamp_max(BANDS)
+    own = energy[:, high + shift] - energy[:, low + shift]
     return (own * (high - low) * cells[:, None]).clamp_min(0.0).sqrt().clamp_min(1e-3)
 
 
@@ -179,20 +185,20 @@ def _best(
     first = math.floor((min(starts) - offset_s) * CONTOUR_RATE_HZ)
     last = math.ceil((max(starts) + offset_s) * CONTOUR_RATE_HZ) + longest
     shifts = _shifts(near.shift_semitones, shift_bands)
-    surface = surface_near(queries, cells, _excerpt(reference, first, last), shifts)
-    tempo_at, shift_at, offset_at = np.unravel_index(int(surface.argmax()), surface.shape)
+    found = surface(queries, cells, _excerpt(reference, first, last), shifts)
+    tempo_at, shift_at, offset_at = np.unravel_index(int(found.argmax()), found.shape)
     # Each tempo has its best offset elsewhere: the tempo's own curve follows that ridge.
-    ridge = surface[:, max(shift_at - 1, 0) : shift_at + 2].amax(dim=(1, 2))
+    ridge = found[:, max(shift_at - 1, 0) : shift_at + 2].amax(dim=(1, 2))
     fraction = _peak(ridge, int(tempo_at)) - float(tempo_at)
     step = math.log(tempos[1] / tempos[0]) if len(tempos) > 1 else 0.0
     return Alignment(
         query_s=start_s,
-        reference_s=(first + _peak(surface[tempo_at, shift_at], int(offset_at))) / CONTOUR_RATE_HZ,
+        reference_s=(first + _peak(found[tempo_at, shift_at], int(offset_at))) / CONTOUR_RATE_HZ,
         tempo_ratio=tried[tempo_at] * math.exp(step * fraction),
-        shift_semitones=(shifts.start + _peak(surface[tempo_at, :, offset_at], int(shift_at)))
+        shift_semitones=(shifts.start + _peak(found[tempo_at, :, offset_at], int(shift_at)))
         / BANDS_PER_SEMITONE,
-        correlation=float(surface.max()),
-        prominence=_above(surface.flatten().numpy(), float(surface.max())),
+        correlation=float(found.max()),
+        prominence=_above(found.flatten().numpy(), float(found.max())),
     )
 
 
@@ -221,8 +227,8 @@ def standing(
     query: Stretchable, reference: Tensor, *, start_s: float, end_s: float, found: Alignment
 ) -> Standing:
     """Compare an alignment of query [start_s, end_s) with every other place of the reference."""
-    asked = query.at([found.tempo_ratio], start_s=start_s, end_s=end_s)[0][0]
-    length = asked.shape[1]
+    asked, cells = query.at([found.tempo_ratio], start_s=start_s, end_s=end_s)
+    length = asked.shape[2]
     # Half a stretch of nothing on both sides: more places in short references.
     pad = length // 2 if reference.shape[1] > 2 * length else length
     padded = functional.pad(reference, (pad, pad))
@@ -232,12 +238,12 @@ def standing(
     covered = functional.pad(torch.ones(reference.shape[1]), (pad, pad)).cumsum(dim=0)
     covered = functional.pad(covered, (1, 0))
     overlap = ((covered[length : length + places] - covered[:places]) / length).clamp_min(LEAST_OVERLAP)
-    surface = surface_everywhere(asked, padded, shifts) / overlap.sqrt()
+    alike = surface(asked, cells, padded, shifts)[0] / overlap.sqrt()
     at = round(_moved(found, start_s).reference_s * CONTOUR_RATE_HZ) + pad
     low, high = max(at - _EXCLUDED_CELLS, 0), at + _EXCLUDED_CELLS + 1
-    background = torch.cat([surface[:, :low], surface[:, high:]], dim=1).flatten().numpy()
+    background = torch.cat([alike[:, :low], alike[:, high:]], dim=1).flatten().numpy()
     row = round(found.shift_semitones * BANDS_PER_SEMITONE) - shifts.start
-    same_shift = surface[max(row - 1, 0) : row + 2].amax(dim=0)
+    same_shift = alike[max(row - 1, 0) : row + 2].amax(dim=0)
     best = int(same_shift.argmax())
     best_s = (best - pad) / CONTOUR_RATE_HZ
     best_correlation = float(same_shift[best])
@@ -252,12 +258,6 @@ def _shifts(centre_semitones: float, reach_bands: int) -> range:
     return range(
         max(centre - reach_bands, -MOST_SHIFT_BANDS), min(centre + reach_bands, MOST_SHIFT_BANDS) + 1
     )
-
-
-def _fft_size(cells: int) -> int:
-    """Next length of the form 2^k or 3 * 2^k: fast, and at most a third too long."""
-    power = 1 << (cells - 1).bit_length()
-    return 3 * power // 4 if 3 * power // 4 >= cells else power
 
 
 def laid_over(reference: Tensor, *, first: int, cells: int, shift_bands: int) -> Tensor:

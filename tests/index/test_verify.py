@@ -5,7 +5,7 @@ import torch
 
 from classifiers.contour import CONTOUR_RATE_HZ, Stretchable, contour_bits, unpack
 from classifiers.spectrogram import BANDS
-from index.verify import Alignment, measure, sight, standing, surface_everywhere, surface_near
+from index.verify import FEW_PLACES, Alignment, by_matrices, by_transform, measure, sight, standing, surface
 
 
 @pytest.fixture
@@ -25,24 +25,31 @@ def plainly(query: torch.Tensor, reference: torch.Tensor, *, shift: int, offset:
     return float((asked * laid).sum() / (asked.square().sum().sqrt() * laid.square().sum().sqrt()))
 
 
-def test_both_surfaces_are_what_their_definition_says(queries: torch.Tensor, reference: torch.Tensor) -> None:
-    shifts = range(-6, 4)
-    near = surface_near(queries, torch.tensor([20, 20]), reference, shifts)
-    assert near.shape == (2, 10, 41)
-    everywhere = surface_everywhere(queries[1], reference, shifts)
-    assert torch.allclose(near[1], everywhere, atol=1e-5)
+@pytest.mark.parametrize("shifts", [range(-6, 4), range(0, 2), range(-14, -5), range(3, 15)])
+def test_the_surface_is_what_its_definition_says(
+    queries: torch.Tensor, reference: torch.Tensor, shifts: range
+) -> None:
+    found = surface(queries, torch.tensor([20, 20]), reference, shifts)
+    assert found.shape == (2, len(shifts), 41)
+    assert (len(shifts) * 41 <= FEW_PLACES) == (shifts == range(0, 2))
     for row, shift in enumerate(shifts):
         for offset in (0, 17, 40):
             expected = plainly(queries[0], reference, shift=shift, offset=offset)
-            assert float(near[0, row, offset]) == pytest.approx(expected, abs=1e-5)
+            assert float(found[0, row, offset]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_both_ways_to_the_products_agree(queries: torch.Tensor, reference: torch.Tensor) -> None:
+    for shifts in (range(-6, 4), range(1), range(-14, -9)):
+        products = by_matrices(queries, reference, shifts)
+        assert torch.allclose(products, by_transform(queries, reference, shifts)[:, :, :41], atol=1e-3)
 
 
 def test_a_shorter_query_is_judged_by_its_own_cells(queries: torch.Tensor, reference: torch.Tensor) -> None:
     padded = queries.clone()
     padded[1, :, 12:] = 0.0
-    surface = surface_near(padded, torch.tensor([20, 12]), reference, range(1))
+    found = surface(padded, torch.tensor([20, 12]), reference, range(1))
     expected = plainly(queries[1, :, :12], reference, shift=0, offset=7)
-    assert float(surface[1, 0, 7]) == pytest.approx(expected, abs=1e-5)
+    assert float(found[1, 0, 7]) == pytest.approx(expected, abs=1e-5)
 
 
 def music(seconds: float, seed: int = 0) -> torch.Tensor:
