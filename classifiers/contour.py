@@ -26,15 +26,20 @@ _DEPTH_DB = 50.0
 _AROUND_S = 0.5
 _FREQUENCY_NEIGHBOURS = 19
 """+- 4.5 semitones: wider than a partial, narrower than a filter's slope or a drum's spectrum."""
+_QUERY_NEIGHBOURS = 31
+"""+- 7.5 semitones in what is asked: noise drowns the valleys between partials, and more bands tell its
+level. With it and square roots of the contrast, noisy excerpts stand 0.4 to 0.7 further above chance.
+"""
 _STEADY_S = 1.55
 """+- 1.55 s: longer than most notes, so that they stand out; shorter than a fade."""
 _CLIP_DB = 12.0
 
 
-def contrast(level_db: Tensor, rate_hz: float) -> Tensor:
+def contrast(level_db: Tensor, rate_hz: float, *, neighbours: int = _FREQUENCY_NEIGHBOURS) -> Tensor:
     """How far each cell stands out, dB clipped to +-_CLIP_DB: float32 [BANDS, frames].
 
-    level_db: float32 [BANDS, frames] at `rate_hz` frames per second.
+    level_db: float32 [BANDS, frames] at `rate_hz` frames per second. neighbours: bands around each, itself
+    among them, whose mean it is compared with.
     """
     if level_db.shape[1] == 0:
         return level_db
@@ -42,7 +47,7 @@ def contrast(level_db: Tensor, rate_hz: float) -> Tensor:
     reach = round(_AROUND_S * rate_hz)
     around = functional.max_pool1d(loudest[None, None], 2 * reach + 1, stride=1, padding=reach)[0, 0]
     level = torch.maximum(level_db, around - _DEPTH_DB)
-    standing = level - _box(level, _FREQUENCY_NEIGHBOURS // 2, dim=0)
+    standing = level - _box(level, neighbours // 2, dim=0)
     changing = standing - _box(standing, int(_STEADY_S * rate_hz), dim=1)
     return changing.clamp_(-_CLIP_DB, _CLIP_DB)
 
@@ -69,7 +74,7 @@ def _box(values: Tensor, reach: int, *, dim: int) -> Tensor:
 
 
 class Stretchable:
-    """Contrast of a recording that can be looked at at any tempo.
+    """Contrast of a recording, as square roots with their signs, that can be looked at at any tempo.
 
     The contrast is taken once, at 50 Hz; running sums make a cell of any width one difference. Its local mean
     is nothing, so the sums stay small.
@@ -79,7 +84,9 @@ class Stretchable:
         """power_db: float32 [BANDS, frames] at 50 Hz."""
         self.frames = power_db.shape[1]
         self.duration_s = self.frames / FRAME_RATE_HZ
-        summed = contrast(power_db, FRAME_RATE_HZ).cumsum(dim=1)
+        standing = contrast(power_db, FRAME_RATE_HZ, neighbours=_QUERY_NEIGHBOURS)
+        # What it is compared with is signs alone: a cell that stands out far should not speak for ten.
+        summed = (standing.sign() * standing.abs().sqrt()).cumsum(dim=1)
         # Time first: a look-up copies whole rows, in half the time. In `at` the last row counts for nothing.
         self._summed = functional.pad(summed, (1, 1)).T.contiguous()
 
