@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from classifiers.ai.lattice import BEATS_HZ, MARGIN, Lattice, explain
+from classifiers.ai.lattice import BEATS_HZ, FEW, MARGIN, Lattice, explain
 
 BIN_HZ = 1 / 60
 
@@ -50,6 +50,12 @@ def test_chance_makes_no_lattice() -> None:
 
 def test_a_lattice_among_many_other_peaks_does_not_count() -> None:
     assert explained(peaks(200.0, count=8, others=40)).strength == 0
+
+
+def test_of_twelve_peaks_half_is_chance_and_a_little_more_is_a_lattice() -> None:
+    assert FEW == 12
+    assert explained(peaks(200.0, count=6, others=6)).strength == 0
+    assert explained(peaks(200.0, count=7, others=5)).strength > 10
 
 
 @pytest.mark.parametrize("spacing_hz", [400.0, 689.0625, 750.0])

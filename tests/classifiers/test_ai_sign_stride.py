@@ -15,10 +15,10 @@ from classifiers.ai.listening import listen
 from classifiers.ai.sign_checks import RATE_HZ, SignChecks
 from classifiers.ai.sign_stride import (
     LEAST_TONE,
+    LOOKS,
     LOWEST_TONE_HZ,
     MOST_FALL,
     MOST_PITCH,
-    MOST_TONES,
     NARROW_TONE,
     Found,
     Stride,
@@ -67,7 +67,7 @@ def band_of(samples: NDArray[np.float32]) -> Band:
 def of_tones(samples: NDArray[np.float32]) -> Lattice:
     band = band_of(samples)
     tones = band.tones(least=LEAST_TONE, narrow=NARROW_TONE, from_hz=LOWEST_TONE_HZ)
-    return explain(tones[:, 0], most=MOST_TONES, bin_hz=band.bin_hz)
+    return explain(tones[:, 0], most=LOOKS[0], bin_hz=band.bin_hz)
 
 
 def test_a_stride_is_found_with_its_rate() -> None:
@@ -243,6 +243,24 @@ def test_what_is_played_over_hides_no_tones() -> None:
     said = found(over)
     assert said.strength > 30
     assert said.lattice.spacing_hz == pytest.approx(RATE_HZ / 256, abs=0.001)
+
+
+def test_a_few_tones_that_stand_above_all_others_are_enough() -> None:
+    """Eight of the strongest lie on the lattice, and sixty a little weaker, of the music, do not."""
+    samples = upsampled(stride=256, pattern=0.0)
+    random = np.random.default_rng(15)
+    time_s = np.arange(samples.shape[1]) / RATE_HZ
+    bias_hz = RATE_HZ / 256 * random.choice(np.arange(24, 80), 8, replace=False)
+    music_hz = random.uniform(4_000, 14_000, 60)
+    tones = sum(np.sin(2 * np.pi * hz * time_s) for hz in bias_hz)
+    music = sum(np.sin(2 * np.pi * hz * time_s) for hz in music_hz)
+    both = (samples + 0.003 * tones + 0.002 * music).astype(np.float32)
+    assert of_tones(both).strength == 0
+    said = found(both)
+    assert said.strength > 10
+    assert said.lattice.peaks == LOOKS[1]
+    assert said.lattice.spacing_hz == pytest.approx(RATE_HZ / 256, abs=0.001)
+    assert found((samples + 0.002 * tones + 0.003 * music).astype(np.float32)).strength == 0
 
 
 def one_pitch(*, pitch_hz: float, shape: str, gated: bool, seconds: int = SECONDS) -> NDArray[np.float32]:
