@@ -34,7 +34,7 @@ SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "embedder"
 BATCH_WINDOWS = 32
 """Windows a forward pass, at most: what two passes beside each other hold stays in the cache."""
 BESIDE = 2
-"""Passes beside each other: on two cores seven eighths of the time of one after the other, each on both."""
+"""Passes beside each other: on two cores 5 to 12 % faster than one after the other, each on both."""
 
 
 class EmbedderConfig(PretrainedConfig):  # type: ignore[misc]

@@ -33,6 +33,8 @@ SHIFT_BANDS = 5
 OFFSET_S = 1.5
 MOST_SHIFT_BANDS = 14
 """7 semitones; beyond them less than 90 % of the bands overlap."""
+_LAID_AT_ONCE = 4_000_000
+"""Cells of copies of the reference: 16 MB."""
 FEW_PLACES = 100
 """Shifts times offsets for which products of matrices are faster than a transform. Five tempos of ten
 seconds: 0.8 and 1.3 ms at 3 times 12 places, 4.0 and 1.6 at 11 times 45.
@@ -80,8 +82,12 @@ def by_matrices(queries: Tensor, reference: Tensor, shifts: range) -> Tensor:
     reach = max(abs(shifts.start), abs(shifts.stop - 1))
     padded = functional.pad(queries, (0, 0, reach, reach))
     moved = torch.stack([padded[:, reach + shift : reach + shift + BANDS] for shift in shifts], dim=1)
-    laid = reference.unfold(1, length, 1).transpose(0, 1).reshape(-1, BANDS * length)
-    return (moved.reshape(-1, BANDS * length) @ laid.T).view(count, len(shifts), -1)
+    # Few copies at once: those of a stretch of an hour would take hundreds of megabytes.
+    at_once = max(_LAID_AT_ONCE // (BANDS * length), 1)
+    laid = torch.split(reference.unfold(1, length, 1).transpose(0, 1), at_once)
+    parts = [moved.reshape(-1, BANDS * length) @ part.reshape(-1, BANDS * length).T for part in laid]
+    products: Tensor = torch.cat(parts, dim=1).view(count, len(shifts), -1)
+    return products
 
 
 def by_transform(queries: Tensor, reference: Tensor, shifts: range) -> Tensor:
