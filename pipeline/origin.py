@@ -35,6 +35,7 @@ def assess_origin(
         low=heard.low,
         high=heard.high,
         known=True,
+        reason=heard.reason,
         false_positive_rate=heard.false_positive_rate,
         segments=tuple(
             Segment(start_s=start_s, end_s=end_s, probability=probability)

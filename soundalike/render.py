@@ -71,6 +71,8 @@ def origin_lines(ai: AiAssessment) -> list[str]:
         heard = f"{ai.probability:.2f}, between {ai.low:.2f} and {ai.high:.2f}"
         if ai.false_positive_rate is not None:
             heard += f"; {ai.false_positive_rate:.1%} of human music sounds like this or more so"
+        if ai.reason:
+            heard += f"; {ai.reason}"
     claims = [f"{claim.kind} {claim.state}: {claim.detail}" for claim in ai.provenance]
     there = [line for line, claim in zip(claims, ai.provenance, strict=True) if claim.state != "absent"]
     return [_printable(line) for line in (f"machine-made by its sound: {heard}", *there)]

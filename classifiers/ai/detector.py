@@ -57,6 +57,8 @@ TOGETHER: Final = "together"
 """The scorer that sees the numbers of all signs at once: what none of them shows alone."""
 LONG_LOOKS: Final = 4
 """From this many looks on the calibration of long recordings holds."""
+NO_STRIDE: Final = "no ground to act on: what was learnt accuses nobody without exact tones at one rate"
+TOO_SHORT_TO_ACCUSE: Final = "no ground to act on: too little sound to look for exact tones in (20 s)"
 MIXED: Final = (0.25, 0.75)
 """Segments under the first and others over the second make a recording "mixed"."""
 
@@ -77,6 +79,7 @@ class SignReading:
 class Assessment:
     """What the second ear says. `known` False: probability, low and high are None, and `reason` says why.
 
+    reason: also why `low` stays under what the policy acts on though the score reaches it; else empty.
     segments: (start_s, end_s, probability), silent ones left out: of silence nothing is known.
     score: joined log odds before calibration, and what repeats and stride add to them.
     false_positive_rate: conformal share of human recordings that score so high in their worst codec.
@@ -170,8 +173,10 @@ class Detector:
         adds = self.decade * min(stride.strength, MOST_DECADES) if stride is not None else 0.0
         score += adds + (returning or 0.0)
         reading = (self.long if long else self.short).read(score)
-        if not self._stands(stride):
-            reading = replace(reading, low=min(reading.low, CAUTIOUS))
+        held_back = ""
+        if not self._stands(stride) and reading.low > CAUTIOUS:
+            reading = replace(reading, low=CAUTIOUS)
+            held_back = NO_STRIDE if long else TOO_SHORT_TO_ACCUSE
         present = STRIDE.present(listening) if adds > 0 else np.zeros(listening.looks, dtype=bool)
         along = [
             self.short.read(float(one)).probability for one in joined + adds * present + (returning or 0.0)
@@ -190,6 +195,7 @@ class Detector:
             known=True,
             segments=segments,
             signs=self._readings(heard, odds, sounding, segments, _Whole(stride, returning)),
+            reason=held_back,
             score=score,
             false_positive_rate=reading.false_positive_rate,
         )

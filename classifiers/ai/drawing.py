@@ -68,8 +68,9 @@ def headline(assessment: Assessment) -> str:
     """One line for a person."""
     if not assessment.known:
         return f"no ground to speak ({assessment.reason})"
-    return (
+    said = (
         f"machine-made with probability {assessment.probability:.2f} "
         f"({assessment.low:.2f}–{assessment.high:.2f}); "
         f"{assessment.false_positive_rate:.1%} of human music sounds like this or more so"
     )
+    return f"{said}\n{assessment.reason}" if assessment.reason else said

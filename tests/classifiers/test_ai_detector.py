@@ -13,8 +13,16 @@ from scipy.signal import butter, sosfilt
 
 from classifiers.ai.calibration import ACCUSING
 from classifiers.ai.degrade import CODECS, limit, through_codec
-from classifiers.ai.detector import SHIPPED_WEIGHTS, STRIDE, Assessment, Detector, load_detector
-from classifiers.ai.drawing import draw
+from classifiers.ai.detector import (
+    NO_STRIDE,
+    SHIPPED_WEIGHTS,
+    STRIDE,
+    TOO_SHORT_TO_ACCUSE,
+    Assessment,
+    Detector,
+    load_detector,
+)
+from classifiers.ai.drawing import draw, headline
 from classifiers.ai.examples import read_audio
 from classifiers.ai.listening import listen
 from classifiers.ai.stride_training import LEAST_DECADES
@@ -212,6 +220,23 @@ class TestStride:
         assert "multiples of" in sign.detail
         assert sign.probability >= ACCUSING
         assert all(sign.name != "stride" for sign in before.signs)
+
+    def test_what_is_held_back_without_it_says_why(
+        self, detector: Detector, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A score that would accuse, of music without a stride and of a clip too short to look for one."""
+        monkeypatch.setattr(detector, "_offset", 30.0)
+        whole = human_music()
+        clip = Audio(whole.samples[:, : 12 * whole.sample_rate_hz], whole.sample_rate_hz)
+        for audio, why in ((whole, NO_STRIDE), (clip, TOO_SHORT_TO_ACCUSE)):
+            said = detector.assess(audio)
+            assert said.known
+            assert not accused(said)
+            assert said.reason == why
+            assert why in headline(said)
+
+    def test_what_reaches_no_threshold_needs_no_reason(self, detector: Detector) -> None:
+        assert detector.assess(human_music()).reason == ""
 
     def test_it_is_shown_along_time(self, leaning: Detector) -> None:
         said = leaning.assess(strided(human_music()))
