@@ -23,6 +23,7 @@ from rich.progress import track
 from bench.aibench_conditions import CONDITIONS, chosen, render
 from bench.aibench_measure import Heard, cell, share, wilson
 from bench.aibench_report import table, write_report
+from bench.arguments import above_zero, at_least
 from classifiers.ai.detector import Detector, load_detector
 from classifiers.audio import Audio
 from pipeline.decode import decode
@@ -52,9 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--conditions", nargs="*", default=[], metavar="NAME", help=", ".join(CONDITIONS))
     parser.add_argument("--weights", type=Path, help="another detector's folder (default: the shipped one)")
     parser.add_argument(
-        "--longest-s", type=float, default=LONGEST_S, help="judge this long a middle part (default: 180)"
+        "--longest-s", type=above_zero, default=LONGEST_S, help="judge this long a middle part (default: 180)"
     )
-    parser.add_argument("--workers", type=int, default=1, help="processes")
+    parser.add_argument("--workers", type=at_least(1), default=1, help="processes (%(default)s)")
     options = parser.parse_args(arguments)
     console = Console(stderr=True)
     try:

@@ -26,6 +26,7 @@ from typing import Any
 
 import soundfile
 
+from bench.arguments import at_least
 from index.catalog import Catalog
 from soundalike.errors import CatalogError
 
@@ -39,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpora", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--files", type=int, default=1000)
+    parser.add_argument("--files", type=at_least(1), default=1000)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
     shutil.rmtree(options.work, ignore_errors=True)

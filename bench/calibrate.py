@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
+from bench.arguments import above_zero, at_least
 from bench.clonebench.ours import Soundalike
 from bench.clonebench.recordings import RATE_HZ, Recording, find, probe_all, read
 from bench.conditions import CONDITIONS, Condition, Scene
@@ -114,9 +115,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--catalog", type=Path, required=True, help="folder of music to search in")
     parser.add_argument("--unrelated", type=Path, required=True, help="folder of music by other artists")
-    parser.add_argument("--queries", type=int, default=1000)
+    parser.add_argument("--queries", type=at_least(1), default=1000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=120.0, help="of each catalog track (default 120)")
+    parser.add_argument(
+        "--seconds", type=above_zero, default=120.0, help="of each catalog track (default 120)"
+    )
     parser.add_argument("--model", help="folder of another embedder")
     parser.add_argument("--out", type=Path, help="also write the figures to this JSON file")
     options = parser.parse_args(arguments)

@@ -32,6 +32,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import track
 
+from bench.arguments import at_least
 from bench.duplicates import Sketch, duplicates, sketch
 from bench.splits import Split, split_of
 from soundalike.errors import AudioError, SettingsError
@@ -283,7 +284,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--root", type=Path, default=Path("runs/corpora"), help="folder for packages and table"
     )
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--processes", type=at_least(1), default=2)
     parser.add_argument(
         "--link", nargs=2, metavar=("SPLIT", "FOLDER"), help="only fill FOLDER with links to a split's files"
     )

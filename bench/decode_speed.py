@@ -23,6 +23,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.arguments import above_zero, at_least
 from classifiers.audio import Audio
 from pipeline.decode import decode
 from pipeline.decode_process import close_idle
@@ -112,8 +113,8 @@ def tiny_wav() -> bytes:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=180.0, help="length of the test recordings")
-    parser.add_argument("--repeats", type=int, default=3, help="the best of so many runs counts")
+    parser.add_argument("--seconds", type=above_zero, default=180.0, help="length of the test recordings")
+    parser.add_argument("--repeats", type=at_least(1), default=3, help="the best of so many runs counts")
     arguments = parser.parse_args()
 
     tiny = tiny_wav()

@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from bench.arguments import above_zero, at_least
 from bench.clonebench.recordings import find
 from classifiers.fingerprint import ReferencePrint, load_fingerprinter
 from index.catalog import Catalog
@@ -56,9 +57,9 @@ AUDIO = "soundalike_audio_seconds_total"
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--uploads", type=Path, required=True, help="recordings to cut uploads from")
-    parser.add_argument("--changes", type=int, default=40)
-    parser.add_argument("--every", type=float, default=2.0, help="seconds between two uploads")
-    parser.add_argument("--longest", type=float, default=200.0, help="seconds of changes at most")
+    parser.add_argument("--changes", type=at_least(1), default=40)
+    parser.add_argument("--every", type=above_zero, default=2.0, help="seconds between two uploads")
+    parser.add_argument("--longest", type=above_zero, default=200.0, help="seconds of changes at most")
     options = parser.parse_args(arguments)
     fingerprinter = load_fingerprinter()
     with tempfile.TemporaryDirectory() as folder, Catalog.open(Path(folder, "data"), create=True) as catalog:

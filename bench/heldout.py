@@ -19,6 +19,7 @@ from rich.console import Console
 from bench.aibench import Job, judge
 from bench.aibench_conditions import CONDITIONS, chosen
 from bench.aibench_report import table, write_report
+from bench.arguments import above_zero, at_least
 from classifiers.ai.examples import Source
 from classifiers.ai.training import FOLDS
 from classifiers.train_detector import add_sources, sources_of
@@ -35,10 +36,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--folds", type=Path, required=True, help="folder with the detectors 0, 1, 2, 3")
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     parser.add_argument("--conditions", nargs="*", default=[], metavar="NAME", help=", ".join(CONDITIONS))
-    parser.add_argument("--of-machine", type=int, default=8, help="recordings of each family, at most")
-    parser.add_argument("--of-human", type=int, default=6, help="recordings of each package, at most")
-    parser.add_argument("--longest-s", type=float, default=60.0, help="judge this long a middle part")
-    parser.add_argument("--workers", type=int, default=1, help="processes")
+    parser.add_argument(
+        "--of-machine", type=at_least(1), default=8, help="recordings of each family, at most"
+    )
+    parser.add_argument("--of-human", type=at_least(1), default=6, help="recordings of each package, at most")
+    parser.add_argument("--longest-s", type=above_zero, default=60.0, help="judge this long a middle part")
+    parser.add_argument("--workers", type=at_least(1), default=1, help="processes")
     options = parser.parse_args(arguments)
     options.without_fold = None
     console = Console(stderr=True)

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.arguments import at_least
 from classifiers.fingerprint import ReferencePrint
 from index.catalog import Catalog
 from index.library import Library
@@ -44,7 +45,7 @@ FLUSH_AT = 4
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--kills", type=at_least(1), default=50)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:

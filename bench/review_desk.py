@@ -29,6 +29,7 @@ import numpy as np
 import soundfile
 from sqlalchemy import func, select, update
 
+from bench.arguments import at_least
 from bench.review_browser import measure_browser
 from bench.review_crowd import crowd
 from pipeline.events import flag_event
@@ -54,8 +55,8 @@ UNDO_S = 2.0
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--cases", type=int, default=10_000)
-    parser.add_argument("--reviewers", type=int, default=20)
+    parser.add_argument("--cases", type=at_least(1), default=10_000)
+    parser.add_argument("--reviewers", type=at_least(1), default=20)
     parser.add_argument("--minutes", type=float, default=1.0, help="of the reviewers; 0 leaves them out")
     parser.add_argument("--no-browser", action="store_true", help="leave out Chromium and the recordings")
     parser.add_argument(

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from bench.arguments import at_least
 from bench.scale_fill import fill, tracks
 from bench.scale_prints import load_real
 from bench.scale_projection import project
@@ -50,7 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("scale.json"))
     parser.add_argument("--vectors", default="1000000,2500000,5000000,10000000,18000000")
-    parser.add_argument("--dimension", type=int, help="project the vectors to so many; default: as they are")
+    parser.add_argument(
+        "--dimension", type=at_least(1), help="project the vectors to so many; default: as they are"
+    )
     parser.add_argument("--start", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     faiss.omp_set_num_threads(1)

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import track
 from safetensors.numpy import load_file, save_file
 
+from bench.arguments import at_least
 from classifiers.audio import Audio
 from classifiers.fingerprint import Fingerprinter, ReferencePrint, load_fingerprinter
 from pipeline.decode import decode
@@ -35,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpora", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--queries", type=int, default=60)
+    parser.add_argument("--queries", type=at_least(1), default=60)
     options = parser.parse_args(arguments)
     console = Console(stderr=True)
     with (options.corpora / "tracks.csv").open(newline="", encoding="utf-8") as file:

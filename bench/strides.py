@@ -21,6 +21,7 @@ import numpy as np
 from bench.aibench import files_of
 from bench.aibench_conditions import CONDITIONS, chosen, render
 from bench.aibench_measure import wilson
+from bench.arguments import at_least
 from classifiers.ai.detector import DECADES, load_detector
 from classifiers.ai.evaluation import area_under_curve
 from classifiers.ai.examples import read_middle
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--ai", type=Path, required=True, help="one sub-folder for each generator")
     parser.add_argument("--out", type=Path, required=True, help="file for the results, JSON")
     parser.add_argument("--conditions", nargs="*", default=[], metavar="NAME", help=", ".join(CONDITIONS))
-    parser.add_argument("--workers", type=int, default=1, help="processes")
+    parser.add_argument("--workers", type=at_least(1), default=1, help="processes")
     options = parser.parse_args(arguments)
     try:
         names = list(chosen(options.conditions))

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.arguments import at_least
 from index.catalog import Catalog
 from index.recordings import insert_rights
 from index.tables import prints, tracks
@@ -173,9 +174,9 @@ def measure(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.terms", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--terms", type=int, default=1_000_000)
-    parser.add_argument("--tracks", type=int, default=50_000)
-    parser.add_argument("--look-ups", type=int, default=5_000)
+    parser.add_argument("--terms", type=at_least(1), default=1_000_000)
+    parser.add_argument("--tracks", type=at_least(1), default=50_000)
+    parser.add_argument("--look-ups", type=at_least(1), default=5_000)
     parser.add_argument("--catalog-url", metavar="URL", help="an empty PostgreSQL database; default: SQLite")
     parser.add_argument("--out", type=Path, metavar="FILE.json")
     given = parser.parse_args(arguments)

@@ -32,6 +32,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from bench.arguments import at_least
 from bench.clonebench.recordings import find
 from classifiers.audio import Audio
 from classifiers.fingerprint import Fingerprinter, ReferencePrint, load_fingerprinter
@@ -200,7 +201,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--catalog", type=Path, required=True, help="folder of recordings to search in")
     parser.add_argument("--uploads", type=Path, required=True, help="folder of recordings to judge")
-    parser.add_argument("--count", type=int, default=10, help="uploads to judge (default 10)")
+    parser.add_argument("--count", type=at_least(1), default=10, help="uploads to judge (default 10)")
     parser.add_argument(
         "--tracks", default="1000", help="catalog sizes, reached with invented tracks (default %(default)s)"
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench.arguments import above_zero, at_least
 from bench.clonebench.report import write
 from bench.clonebench.run import Settings, run
 from bench.clonebench.systems import OURS, known
@@ -31,11 +32,15 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         help="folder for results.json, table.md, plot.png; an interrupted run goes on from its answers.jsonl",
     )
     parser.add_argument("--conditions", default="", help="names, separated by commas; all when not given")
-    parser.add_argument("--queries", type=int, default=40, help="catalog queries a condition (%(default)s)")
-    parser.add_argument("--negatives", type=int, help="distractor queries a condition (as many as --queries)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--peers", default="", help="audfprint,chromaprint")
-    parser.add_argument("--query-seconds", type=float, default=10.0)
+    parser.add_argument(
+        "--queries", type=at_least(1), default=40, help="catalog queries a condition (%(default)s)"
+    )
+    parser.add_argument(
+        "--negatives", type=at_least(1), help="distractor queries a condition (as many as --queries)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of excerpts and renderings (%(default)s)")
+    parser.add_argument("--peers", default="", help="audfprint,chromaprint; none when not given")
+    parser.add_argument("--query-seconds", type=above_zero, default=10.0, help="of an excerpt (%(default)s)")
     parser.add_argument("--model", help="weights of our embedder: folder or hub id (the shipped ones)")
     return parser.parse_args(arguments)
 

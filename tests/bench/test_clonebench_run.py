@@ -246,6 +246,10 @@ def test_the_command_line(
     assert "no condition is called telepathy" in capsys.readouterr().err
     assert main([*arguments, "--peers", "shazam"]) == 2
     assert "no system is called shazam" in capsys.readouterr().err
+    for wrong in (["--queries", "0"], ["--negatives", "-2"], ["--query-seconds", "-1"]):
+        with pytest.raises(SystemExit, match="2"):
+            main([*arguments, *wrong])
+        assert wrong[1] in capsys.readouterr().err
 
 
 def test_known_systems() -> None:
