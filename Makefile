@@ -40,7 +40,7 @@ constraints: $(STAMP)  ## Write constraints.txt from what is installed now
 	 } > constraints.txt.new && mv constraints.txt.new constraints.txt && touch $(STAMP)
 
 clean:  ## Remove the virtual environment and all caches; the catalog in your data folder stays
-	rm -rf $(VENV) demo-data build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo-data review/assets/node_modules review/static/vendor build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The pins of constraints.txt make two installations alike; pyproject.toml alone says what is compatible.

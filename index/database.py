@@ -197,7 +197,7 @@ def _engine(url: URL, *, lock_wait_s: float) -> Engine:
         return create_engine(url, pool_pre_ping=True)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise CatalogError(
-            f"the driver for {url.drivername} is not installed; run pip install 'soundalike[postgres]'"
+            f"the driver for {url.drivername} is not installed; install the extra soundalike[postgres]"
         ) from error
 
 

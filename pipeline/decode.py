@@ -135,5 +135,8 @@ def _descriptor_of(source: Path | bytes) -> int:
         raise errors.AudioNotFound(f"{source}: can't be read ({error})") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise errors.AudioNotFound(f"{source}: not a regular file")
+        raise errors.AudioNotFound(f"{source}: not a regular file; name a file")
+    if os.fstat(descriptor).st_size == 0:
+        os.close(descriptor)
+        raise errors.NotAudio(f"{source.name}: the file is empty")
     return descriptor

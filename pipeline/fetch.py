@@ -228,7 +228,7 @@ def _copy_object(location: Location, spool: _Spool, deadline: float) -> None:
     except ImportError as error:
         extra = {"s3": "s3", "gs": "gcs"}[location.scheme]
         raise SettingsError(
-            f"{location}: reading {location.scheme}:// needs a library: pip install 'soundalike[{extra}]'"
+            f"{location}: reading {location.scheme}:// needs a library: install the extra soundalike[{extra}]"
         ) from error
     except (FileNotFoundError, IsADirectoryError) as error:
         raise AudioNotFound(f"{location}: no such object") from error

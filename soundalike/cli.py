@@ -60,9 +60,19 @@ app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel="As a servi
 app.add_typer(train.app, name="train", rich_help_panel="For developers")
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        version()
+        raise typer.Exit
+
+
 @app.callback()
 def _everywhere(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+    ] = False,
 ) -> None:
     """Options before the command. `--debug` is read by `main`, which is where errors arrive."""
 

@@ -26,7 +26,7 @@ def upload_of(where: str, *, upload_id: str | None = None, **statement: Any) -> 
     Raises SettingsError: one line that names the field.
     """
     remote = _HAS_SCHEME.match(where) is not None
-    uri = where if remote else Path(where).absolute().as_uri()
+    uri = where if remote else Path(where).resolve().as_uri()
     if upload_id is None:
         stem = Path(uri.partition("?")[0] if remote else where).stem or "upload"
         upload_id = f"{id_of(stem[:100])}-{secrets.token_hex(4)}"

@@ -89,14 +89,19 @@ def decode_limits(settings: Settings) -> DecodeLimits:
     )
 
 
-def open_log(settings: Settings) -> Log:
+def open_log(settings: Settings, *, to_read: bool = False) -> Log:
     """Kafka or the spool, with all topics in it.
 
-    Raises SettingsError if it is not clear which, BrokerError if it does not answer.
+    to_read: a spool that is not there is not made: nothing would be found in it, and that looks like all is
+    well. Raises SettingsError for that or if it is not clear which, BrokerError if it does not answer.
     """
     from pipeline import topics  # noqa: PLC0415
 
     log = _log(settings)
+    if to_read and is_local(settings) and settings.spool is not None and not settings.spool.is_dir():
+        raise SettingsError(
+            f"there is no spool at {settings.spool}; name the folder that `soundalike run` and `publish` use"
+        )
     topics.ensure(
         log, prefix=settings.topic_prefix, partitions=settings.partitions, replication=settings.replication
     )

@@ -60,7 +60,7 @@ def list_all(
     found = [
         (letter_id, letter)
         for letter_id, letter in _letters(
-            open_log(settings), settings.topic_prefix + _dead_letters_of(topic), group=None
+            open_log(settings, to_read=True), settings.topic_prefix + _dead_letters_of(topic), group=None
         )
         if reason in (None, letter.reason) and stage in (None, letter.stage)
     ]
@@ -102,7 +102,7 @@ def replay(
     if bool(wanted) == everything:
         raise SettingsError("say which: ids of dead letters, or --all")
     settings = load_settings(brokers=brokers, source=source, spool=spool, topic_prefix=topic_prefix)
-    log = open_log(settings)
+    log = open_log(settings, to_read=True)
     letters = _letters(
         log, settings.topic_prefix + _dead_letters_of(topic), group=REPLAY_GROUP if everything else None
     )
@@ -121,7 +121,8 @@ def replay(
             count += 1
     finally:
         writer.close()
-    typer.echo(f"{count} replayed")
+    if count or not missing:
+        typer.echo(f"{count} replayed")
     if missing:
         raise SettingsError(f"no dead letter has the id {', '.join(sorted(missing))}; `list` shows all")
 

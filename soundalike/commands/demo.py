@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from soundalike.errors import SettingsError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -47,8 +49,13 @@ def demo(
     from soundalike.settings import load_settings  # noqa: PLC0415
     from soundalike.wiring import open_log  # noqa: PLC0415
 
-    into = into.absolute()
-    into.mkdir(parents=True, exist_ok=True)
+    into = into.resolve()
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"can't make the folder {into}: {error.strerror}; choose another with --into"
+        ) from error
     # Its own folder and nothing else: a configured catalog or broker is not what a demo may write to.
     settings = load_settings(
         data=into / "catalog",

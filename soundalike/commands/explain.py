@@ -30,6 +30,8 @@ def explain(
         soundalike explain song.mp3
 
         soundalike explain song.mp3 --png why.png
+
+    Exit code: 0 whatever was heard, 2 the file can't be read or decoded.
     """
     import json  # noqa: PLC0415 -- `--help` stays quick
 
@@ -39,7 +41,10 @@ def explain(
     from pipeline.events import AiDisclosure  # noqa: PLC0415
     from pipeline.marks import read_marks  # noqa: PLC0415
     from pipeline.origin import assess_origin  # noqa: PLC0415
+    from soundalike.errors import SettingsError  # noqa: PLC0415
 
+    if png is not None and png.suffix.lower() != ".png":
+        raise SettingsError(f"--png {png}: what is drawn is a PNG; give a name that ends in .png")
     audio = decode(file).audio
     detector = load_detector()
     heard = detector.assess(audio)

@@ -48,7 +48,7 @@ def flags(
     from soundalike.wiring import open_log  # noqa: PLC0415
 
     settings = load_settings(brokers=brokers, source=source, spool=spool, topic_prefix=topic_prefix)
-    log = open_log(settings)
+    log = open_log(settings, to_read=True)
     for record in follow(log, settings.topic_prefix + FLAGS, once=once, group=group):
         try:
             event, evidence = parse_event(record.value)

@@ -63,7 +63,8 @@ def publish(
         raise SettingsError("--upload-id names one upload; publish the files one by one")
     missing = [name for name in where if "://" not in name and not Path(name).is_file()]
     if missing:
-        raise SettingsError(f"{missing[0]}: no such file; name a file, or a URI such as s3://bucket/song.wav")
+        what = "is a folder" if Path(missing[0]).is_dir() else "no such file"
+        raise SettingsError(f"{missing[0]}: {what}; name a file, or a URI such as s3://bucket/song.wav")
     settings = load_settings(brokers=brokers, source=source, spool=spool, topic_prefix=topic_prefix)
     uploads = [
         upload_of(

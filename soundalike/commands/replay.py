@@ -176,7 +176,7 @@ def _read(record: Path) -> tuple[Evidence, datetime | None]:
     except OSError as error:
         raise SettingsError(f"{name}: {error.strerror}; name a file with one evidence record") from error
     lines = [line for line in content.splitlines() if line.strip()]
-    if len(lines) > 1 and not content.lstrip().startswith(b"{\n"):
+    if len(lines) > 1 and lines[0].lstrip().startswith(b"{") and not content.lstrip().startswith(b"{\n"):
         raise SettingsError(f"{name} holds {len(lines)} records; give one, e.g. `sed -n 3p` of it")
     try:
         if b'"specversion"' in content:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from soundalike.commands.review_open import (
     desk_folder,
     ensure_user,
     has_users,
+    listen,
     oidc_settings,
     open_tables,
     put_together,
@@ -147,7 +149,8 @@ def serve(
     folder = desk or settings.data / "review"
     url = public_url or f"http://{host}:{port}"
     with (
-        open_tables(folder, database) as tables,
+        listen(host, port) as listening,
+        open_tables(folder, database, create=True) as tables,
         put_together(
             settings,
             tables,
@@ -160,7 +163,7 @@ def serve(
     ):
         if not has_users(tables) and whole.oidc is None:
             raise ReviewError("nobody can sign in yet: run `soundalike review users add NAME --role lead`")
-        serve_desk(whole, host=host, port=port)
+        serve_desk(whole, listening)
 
 
 @app.command()
@@ -176,6 +179,12 @@ def demo(
     Runs `soundalike demo` first where it has not run yet (about a minute), and needs Node to build the pages
     once.
     """
+    # Before anything is made or changed: a desk that runs there keeps its passwords.
+    with listen("127.0.0.1", port) as listening:
+        _demo_desk(folder.resolve(), listening)
+
+
+def _demo_desk(folder: Path, listening: socket.socket) -> None:
     from review.accounts import set_password  # noqa: PLC0415
     from review.assets_build import assets_are_built, build_assets  # noqa: PLC0415
     from review.policy import DeskPolicy  # noqa: PLC0415
@@ -183,7 +192,6 @@ def demo(
     from soundalike.demo_uploads import DEMO_AUDIO  # noqa: PLC0415
     from soundalike.settings import load_settings  # noqa: PLC0415
 
-    folder = folder.absolute()
     if not assets_are_built():
         typer.echo("Building the desk's pages (once)")
         build_assets()
@@ -200,8 +208,9 @@ def demo(
     password = secrets.token_urlsafe(9)
     desk = folder / "desk"
     policy = DeskPolicy(golden_share=0.0)
-    with open_tables(desk, None) as tables, put_together(
-        settings, tables, desk, (DEMO_AUDIO,), policy=policy, public_url=f"http://127.0.0.1:{port}",
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    with open_tables(desk, None, create=True) as tables, put_together(
+        settings, tables, desk, (DEMO_AUDIO,), policy=policy, public_url=url,
         demo_login=("demo", password),
     ) as whole:  # fmt: skip
         for name, role in (("demo", Role.LEAD), ("second", Role.REVIEWER), ("auditor", Role.AUDITOR)):
@@ -211,7 +220,7 @@ def demo(
         typer.echo(
             f"Sign in as demo (a lead), second (a reviewer) or auditor; the password of all is {password}"
         )
-        serve_desk(whole, host="127.0.0.1", port=port)
+        serve_desk(whole, listening)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -18,7 +19,7 @@ tokens_app = typer.Typer(
 
 @users_app.command("add")
 def add_user(
-    name: Annotated[str, typer.Argument(metavar="NAME")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="To sign in with.")],
     *,
     role: Annotated[str, typer.Option(help="reviewer, lead, rights_ops, auditor or admin.")],
     rightsholder: Annotated[
@@ -28,7 +29,12 @@ def add_user(
     desk: DeskDir = None,
     database: DatabaseUrl = None,
 ) -> None:
-    """Make an account; asks for its password (or reads it from a pipe)."""
+    """Make an account; asks for its password, or reads it as the first line of a pipe.
+
+    Example:
+
+        soundalike review users add anna --role lead
+    """
     from review.accounts import add_user as add  # noqa: PLC0415
     from review.desk import utc_now  # noqa: PLC0415
     from review.roles import Role  # noqa: PLC0415
@@ -37,11 +43,21 @@ def add_user(
         raise SettingsError(
             f"--role {role}: one of {', '.join(each for each in Role if each != Role.SERVICE)}"
         )
-    password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
-    with open_tables(desk_folder(desk, data), database) as tables, tables.write() as connection:
+    password = _password()
+    with open_tables(desk_folder(desk, data), database, create=True) as tables, tables.write() as connection:
         add(connection, user_id=name, role=Role(role), now=utc_now(), actor=CLI_ACTOR, password=password,
             rightsholder=rightsholder)  # fmt: skip
     typer.echo(f"{name} can sign in as {role}")
+
+
+def _password() -> str:
+    if sys.stdin.isatty():
+        asked: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+        return asked
+    piped = sys.stdin.readline().rstrip("\r\n")
+    if not piped:
+        raise SettingsError("the pipe holds no password: write one line, or run it on a terminal")
+    return piped
 
 
 @users_app.command("list")
@@ -83,7 +99,7 @@ def add_token(
     from review.accounts import add_token as add  # noqa: PLC0415
     from review.desk import utc_now  # noqa: PLC0415
 
-    with open_tables(desk_folder(desk, data), database) as tables, tables.write() as connection:
+    with open_tables(desk_folder(desk, data), database, create=True) as tables, tables.write() as connection:
         typer.echo(add(connection, name, now=utc_now(), actor=CLI_ACTOR))
 
 

@@ -23,6 +23,7 @@ GROUP = "soundalike-review"
 DESK = "The desk"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 CLI_ACTOR = "command line"
+DESK_FILE = "desk.sqlite"
 HOUSEKEEPING_S = 900.0
 """Between two looks for copies of audio that have outlived their time, and for papers that never came."""
 
@@ -64,15 +65,21 @@ def desk_folder(desk: Path | None, data: Path | None) -> Path:
 
 
 @contextmanager
-def open_tables(folder: Path, url: str | None) -> Iterator[Database]:
-    """The desk's database, its tables up to date."""
+def open_tables(folder: Path, url: str | None, *, create: bool = False) -> Iterator[Database]:
+    """The desk's database, its tables up to date. create: makes the folder and the database where there is
+    none; else ReviewError, since a mistyped folder is no desk where all is in order."""
     from review.database import Database, parse_url, sqlite_url  # noqa: PLC0415
 
+    if not create and url is None and not (folder / DESK_FILE).is_file():
+        raise ReviewError(
+            f"there is no desk at {folder}; name its folder with --desk (`soundalike review users add` makes"
+            " one)"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ReviewError(f"the desk's folder {folder} can't be made: {error.strerror}") from error
-    tables = Database(sqlite_url(folder / "desk.sqlite") if url is None else parse_url(url))
+    tables = Database(sqlite_url(folder / DESK_FILE) if url is None else parse_url(url))
     try:
         tables.upgrade()
         yield tables
@@ -123,8 +130,8 @@ def put_together(
     except CatalogError as error:
         typer.echo(f"No catalog: titles and rights come from the flags alone ({error})", err=True)
         catalog = None
-    known = CatalogReferences(catalog, tuple(path.absolute() for path in references))
-    prefixes = (*settings.allow_uri, *(path.absolute().as_uri() + "/" for path in references))
+    known = CatalogReferences(catalog, tuple(path.resolve() for path in references))
+    prefixes = (*settings.allow_uri, *(path.resolve().as_uri() + "/" for path in references))
     plan = equipment_plan(settings, prefixes=prefixes)
     log = open_log(settings)
     uploads, flags = (
@@ -170,13 +177,9 @@ def put_together(
             catalog.close()
 
 
-def serve_desk(desk: Desk, *, host: str, port: int) -> None:
-    import uvicorn  # noqa: PLC0415
-
-    from review.app import create_app  # noqa: PLC0415
-
-    if desk.demo_login is not None and host not in LOOPBACK:
-        raise ReviewError("the demo desk shows its password: it is served on this machine only")
+@contextmanager
+def listen(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that listens there; before anything is changed that a second desk should not change."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -187,10 +190,22 @@ def serve_desk(desk: Desk, *, host: str, port: int) -> None:
             raise ReviewError(
                 f"port {port} of {host} can't be used ({error.strerror}); choose another with --port"
             ) from error
-        typer.echo(f"The review desk is at http://{host}:{listening.getsockname()[1]}/  (Ctrl-C ends it)")
-        config = uvicorn.Config(create_app(desk), log_level="warning", access_log=False, server_header=False,
-                                timeout_graceful_shutdown=5)  # fmt: skip
-        uvicorn.Server(config).run(sockets=[listening])
+        yield listening
+
+
+def serve_desk(desk: Desk, listening: socket.socket) -> None:
+    import uvicorn  # noqa: PLC0415
+
+    from review.app import create_app  # noqa: PLC0415
+
+    host, port = listening.getsockname()[:2]
+    if desk.demo_login is not None and host not in LOOPBACK:
+        raise ReviewError("the demo desk shows its password: it is served on this machine only")
+    shown = f"[{host}]" if ":" in host else host
+    typer.echo(f"The review desk is at http://{shown}:{port}/  (Ctrl-C ends it)")
+    config = uvicorn.Config(create_app(desk), log_level="warning", access_log=False, server_header=False,
+                            timeout_graceful_shutdown=5)  # fmt: skip
+    uvicorn.Server(config).run(sockets=[listening])
 
 
 def has_users(tables: Database) -> bool:

@@ -151,7 +151,7 @@ class CatalogReferences:
 
     def find(self, track_id: str) -> Reference | None:
         file = self._files.get(track_id)
-        uri = None if file is None else file.absolute().as_uri()
+        uri = None if file is None else file.resolve().as_uri()
         if self.catalog is None:
             return None if uri is None else Reference(track_id, track_id, uri=uri)
         track = self.catalog.find(track_id)

@@ -9,7 +9,7 @@ import pytest
 import typer
 import uvicorn
 
-from soundalike.commands.review_open import serve_desk
+from soundalike.commands.review_open import listen, serve_desk
 from soundalike.errors import ReviewError
 
 
@@ -23,12 +23,14 @@ def test_the_address_answers_once_it_is_told(bench: Any, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(typer, "echo", connect)
     monkeypatch.setattr(uvicorn.Server, "run", lambda server, sockets: None)
-    serve_desk(bench.desk, host="127.0.0.1", port=0)
+    with listen("127.0.0.1", 0) as listening:
+        serve_desk(bench.desk, listening)
     assert len(told) == 1
 
 
-def test_a_port_in_use_is_refused_by_name(bench: Any) -> None:
+def test_a_port_in_use_is_refused_by_name() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(ReviewError, match=f"port {port} of 127.0.0.1 .*--port"):
-            serve_desk(bench.desk, host="127.0.0.1", port=port)
+        refused = pytest.raises(ReviewError, match=f"port {port} of 127.0.0.1 .*--port")
+        with refused, listen("127.0.0.1", port):
+            pass

@@ -86,6 +86,14 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         ("publish --spool s --upload-id a b.wav c.wav", "--upload-id names one upload"),
         ("publish --source local pyproject.toml", "--source local needs a folder for its files: --spool DIR"),
         ("dead-letters replay --spool s", "say which: ids of dead letters, or --all"),
+        ("dead-letters list --spool no-spool", "there is no spool at "),
+        ("flags --spool no-spool --once", "there is no spool at "),
+        ("publish --spool s tests", "tests: is a folder; name a file"),
+        ("review verify-audit --desk no-desk", "there is no desk at no-desk; name its folder with --desk"),
+        ("review users list --desk no-desk", "there is no desk at no-desk; name its folder with --desk"),
+        ("demo --into pyproject.toml", "can't make the folder "),
+        ("explain pyproject.toml --png out.txt", "--png out.txt: what is drawn is a PNG"),
+        ("replay pyproject.toml", "pyproject.toml holds no evidence record"),
         (
             "run --allow-uri s3://b/ --brokers b:1 --metrics-port 99999",
             "--metrics-port: input should be less than",
@@ -105,6 +113,7 @@ def test_errors_are_one_line_that_says_what_to_do(
     shown = capsys.readouterr().err
     assert shown.startswith(f"soundalike: {expected}")
     assert shown.count("\n") == 1
+    assert not list(Path().glob("no-*"))  # nothing is made where something was looked for
 
 
 def test_a_broker_that_is_away_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,8 +162,9 @@ def test_logs_do_not_mix_with_answers() -> None:
     assert "a fire" in done.stderr
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_cli(["version"]) == 0
+@pytest.mark.parametrize("asked", ["version", "--version"])
+def test_version(asked: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli([asked]) == 0
     assert capsys.readouterr().out == f"soundalike {package.__version__}\n"
 
 

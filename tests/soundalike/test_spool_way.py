@@ -79,6 +79,7 @@ def test_from_publish_to_flag_to_replay(
 
 def test_replay_all_goes_on_where_the_last_one_ended(cli: Run, spool: Path) -> None:
     where = ("--spool", spool)
+    spool.mkdir(exist_ok=True)
     cli("flags", *where, "--once")  # makes the topics
     letters = [
         dead_letter_event(
