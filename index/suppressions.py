@@ -280,8 +280,8 @@ def _known(connection: Connection, suppression_id: str) -> Suppression:
     row = connection.execute(_with_id(suppression_id)).one_or_none()
     if row is None:
         raise CatalogError(
-            f"there is no suppression or quarantine {suppression_id!r}; `soundalike catalog suppress list` and"
-            " `quarantine list` show all"
+            f"there is no suppression or quarantine {suppression_id!r}; `soundalike catalog suppress list`"
+            " and `soundalike catalog quarantine list` show all"
         )
     return _to_suppression(row)
 

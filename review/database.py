@@ -119,7 +119,9 @@ def _engine(url: URL) -> Engine:
     try:
         return create_engine(url, pool_pre_ping=True)
     except ModuleNotFoundError as error:
-        raise ReviewError(f"no driver for {url.drivername}: install the extra soundalike[postgres]") from error
+        raise ReviewError(
+            f"no driver for {url.drivername}: install the extra soundalike[postgres]"
+        ) from error
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
