@@ -60,6 +60,11 @@ def show_evidence(evidence: Evidence, *, console: Console | None = None) -> None
         out.print(Padding(Text(line, style="dim"), (0, 0, 0, 2)))
     if evidence.matches:
         out.print(Padding(_matches_table(evidence.matches), (0, 0, 0, 2)))
+    for one in evidence.suppressed:
+        where = f"{one.query_start_s:.0f}–{one.query_end_s:.0f} s of the upload"
+        why = f"the reference is {one.suppression_kind}: {one.suppression_reason}"
+        line = f"set aside: “{one.title}” ({one.track_id}), {where}; {why}"
+        out.print(Padding(Text(_printable(line), style="dim"), (0, 0, 0, 2)))
     out.print()
 
 

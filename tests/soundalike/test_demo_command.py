@@ -11,8 +11,16 @@ from subprocess import CompletedProcess
 import pytest
 from rich.console import Console
 
-from pipeline.evidence import AudioFacts, Evidence, IndexRef, Match, PolicyRef, Verdict
-from soundalike.render import DemoRow, show_demo
+from pipeline.evidence import (
+    AudioFacts,
+    Evidence,
+    IndexRef,
+    Match,
+    PolicyRef,
+    SuppressedMatch,
+    Verdict,
+)
+from soundalike.render import DemoRow, show_demo, show_evidence
 
 Run = Callable[..., "CompletedProcess[str]"]
 
@@ -84,3 +92,18 @@ def test_a_wrong_verdict_is_shown_as_wrong(
     assert ("✗" in out.getvalue()) is not right
     assert "\x1b" not in out.getvalue()
     assert "-0.0" not in out.getvalue()
+
+
+def test_a_part_that_was_set_aside_is_shown_beside_what_counts() -> None:
+    flagged = evidence(Verdict.FLAGGED, "t")
+    aside = SuppressedMatch(
+        **flagged.matches[0].model_dump() | {"track_id": "loop", "query_end_s": 7.0},
+        suppression_id="sup-1",
+        suppression_kind="suppressed",
+        suppression_reason="a \x1b[2Jdrum loop",
+    )
+    out = StringIO()
+    show_evidence(flagged.model_copy(update={"suppressed": (aside,)}), console=Console(file=out, width=140))
+    shown = out.getvalue()
+    assert "set aside: “T” (loop), 0–7 s of the upload; the reference is suppressed" in shown
+    assert "\x1b" not in shown
