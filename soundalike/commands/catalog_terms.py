@@ -171,8 +171,11 @@ def list_terms(
     for term in found:
         typer.echo(json.dumps(_document(term), ensure_ascii=False) if as_json else describe(term))
     if not found and not as_json:
+        of = "" if rightsholder is None else f" of {rightsholder}"
+        then = "" if known_at is None else f" on record by {known_at}"
         typer.echo(
-            "No terms: every use is denied. `soundalike catalog terms add --help` shows how to allow one."
+            f"No terms{of}{then}: every use is denied. `soundalike catalog terms add --help` shows how to"
+            " allow one."
         )
 
 

@@ -318,7 +318,11 @@ def test_terms_are_recorded_superseded_withdrawn_and_listed(run: Any, ear: Ear, 
     assert [found["version"] for found in run("terms", "list", "--json").documents] == [3]
     assert run("terms", "list", "--as-of", "2020-01-01", "--json").stdout == ""
     assert "t1 version 3: Firn denies ai_derivative of track one to anybody" in run("terms", "list").stdout
-    assert "No terms: every use is denied" in run("terms", "list", "--rightsholder", "Nobody").stdout
+    assert (
+        "No terms of Nobody: every use is denied" in run("terms", "list", "--rightsholder", "Nobody").stdout
+    )
+    before = run("terms", "list", "--as-of", "2001-01-01").stdout
+    assert "No terms on record by 2001-01-01: every use is denied" in before
 
 
 @pytest.mark.parametrize(
