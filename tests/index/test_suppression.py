@@ -217,7 +217,7 @@ def test_the_uploads_behind_a_quarantine_are_told_also_after_its_end(catalog: Ca
     store.note(seen(6, ago=-timedelta(minutes=90)))
     assert store.get(made.suppression_id).ended_by == "ida"
     assert store.flood(made.suppression_id) == Flood(("up-2", "up-3", "up-4"), ("up-5",))
-    with pytest.raises(CatalogError, match="there is no suppression 'x'"):
+    with pytest.raises(CatalogError, match="there is no suppression or quarantine 'x'"):
         store.flood("x")
 
 
