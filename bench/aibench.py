@@ -23,7 +23,7 @@ from rich.progress import track
 from bench.aibench_conditions import CONDITIONS, chosen, render
 from bench.aibench_measure import Heard, cell, share, wilson
 from bench.aibench_report import table, write_report
-from bench.arguments import above_zero, at_least
+from bench.arguments import above_zero, at_least, names
 from classifiers.ai.detector import Detector, load_detector
 from classifiers.audio import Audio
 from pipeline.decode import decode
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
         results = run(
             human=files_of(options.human, what="--human"),
             machine=files_of(options.ai, what="--ai"),
-            conditions=list(chosen(options.conditions)),
+            conditions=list(chosen(names(options.conditions))),
             weights=options.weights,
             longest_s=options.longest_s,
             workers=options.workers,

@@ -1,9 +1,9 @@
-"""Numbers on a bench's command line: refused in one line, before anything is read or measured."""
+"""Numbers and names on a bench's command line: refused in one line, before anything is read or measured."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -30,3 +30,8 @@ def above_zero(text: str) -> float:
     if not 0.0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text}: give a number above 0")
     return value
+
+
+def names(given: Iterable[str]) -> list[str]:
+    """Names that were written with spaces between them, with commas, or both."""
+    return [name.strip() for text in given for name in text.split(",") if name.strip()]

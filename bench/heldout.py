@@ -19,7 +19,7 @@ from rich.console import Console
 from bench.aibench import Job, judge
 from bench.aibench_conditions import CONDITIONS, chosen
 from bench.aibench_report import table, write_report
-from bench.arguments import above_zero, at_least
+from bench.arguments import above_zero, at_least, names
 from classifiers.ai.examples import Source
 from classifiers.ai.training import FOLDS
 from classifiers.train_detector import add_sources, sources_of
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     options.without_fold = None
     console = Console(stderr=True)
     try:
-        conditions = list(chosen(options.conditions))
+        conditions = list(chosen(names(options.conditions)))
         real = [source for source in sources_of(options) if source.kind in ("human", "machine")]
         jobs = jobs_of(
             real,

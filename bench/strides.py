@@ -21,7 +21,7 @@ import numpy as np
 from bench.aibench import files_of
 from bench.aibench_conditions import CONDITIONS, chosen, render
 from bench.aibench_measure import wilson
-from bench.arguments import at_least
+from bench.arguments import at_least, names
 from classifiers.ai.detector import DECADES, load_detector
 from classifiers.ai.evaluation import area_under_curve
 from classifiers.ai.examples import read_middle
@@ -46,9 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=at_least(1), default=1, help="processes")
     options = parser.parse_args(arguments)
     try:
-        names = list(chosen(options.conditions))
+        conditions = list(chosen(names(options.conditions)))
         jobs = [
-            (path, source, side == "ai", names)
+            (path, source, side == "ai", conditions)
             for side in SIDES
             for source, paths in files_of(getattr(options, side), what=f"--{side}").items()
             for path in paths
@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise SettingsError("the shipped detector has no calibration of the stride: train it")
         with ProcessPoolExecutor(options.workers) as pool:
             rows = [row for row in pool.map(strengths, jobs) if row is not None]
-        results = summary(rows, names, threshold=stride.threshold * DECADES)
+        results = summary(rows, conditions, threshold=stride.threshold * DECADES)
     except SoundalikeError as error:
         print(error, file=sys.stderr)
         return 2

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.arguments import above_zero, at_least
+from bench.arguments import above_zero, at_least, names
 from bench.clonebench.report import write
 from bench.clonebench.run import Settings, run
 from bench.clonebench.systems import OURS, known
@@ -31,7 +31,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         required=True,
         help="folder for results.json, table.md, plot.png; an interrupted run goes on from its answers.jsonl",
     )
-    parser.add_argument("--conditions", default="", help="names, separated by commas; all when not given")
+    parser.add_argument(
+        "--conditions", nargs="*", default=[], metavar="NAME", help="a,b or a b; all when not given"
+    )
     parser.add_argument(
         "--queries", type=at_least(1), default=40, help="catalog queries a condition (%(default)s)"
     )
@@ -43,10 +45,6 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--query-seconds", type=above_zero, default=10.0, help="of an excerpt (%(default)s)")
     parser.add_argument("--model", help="weights of our embedder: folder or hub id (the shipped ones)")
     return parser.parse_args(arguments)
-
-
-def names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -61,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
             negatives=options.queries if options.negatives is None else options.negatives,
             seed=options.seed,
             query_s=options.query_seconds,
-            systems=known([OURS, *names(options.peers)]),
+            systems=known([OURS, *names([options.peers])]),
             model=options.model,
         )
         results = run(settings, console=console, out=options.out)

@@ -39,7 +39,7 @@ def test_the_command_writes_numbers_table_and_plot(folders: tuple[Path, Path], t
     human, machine = folders
     out = tmp_path / "out"
     arguments = ["--human", str(human), "--ai", str(machine), "--out", str(out)]
-    assert main([*arguments, "--longest-s", "8", "--conditions", "clean", "clip-5s"]) == 0
+    assert main([*arguments, "--longest-s", "8", "--conditions", "clean,clip-5s"]) == 0
     results = json.loads((out / "results.json").read_text())
     assert results["longest_s"] == 8.0
     assert list(results["conditions"]) == ["clean", "clip-5s"]

@@ -238,8 +238,9 @@ def test_the_command_line(
 ) -> None:
     monkeypatch.setitem(BUILDERS, "soundalike", lambda _model: Correlator())
     arguments = ["--catalog", str(folders[0]), "--distractors", str(folders[1]), "--out", str(tmp_path)]
-    asked = ["--conditions", "clean", "--queries", "2", "--query-seconds", "3"]
+    asked = ["--conditions", "clean", "polarity", "--queries", "2", "--query-seconds", "3"]
     assert main([*arguments, *asked]) == 0
+    assert json.loads((tmp_path / "results.json").read_text())["run"]["conditions"] == ["clean", "polarity"]
     assert json.loads((tmp_path / "results.json").read_text())["run"]["queries"] == 2
     assert (tmp_path / "table.md").read_text().startswith("# CloneBench")
     assert main([*arguments, "--conditions", "telepathy"]) == 2
