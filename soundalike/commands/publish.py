@@ -53,7 +53,8 @@ def publish(
 
         soundalike publish --brokers localhost:9092 --uploader studio-7 --ai-vocals s3://uploads/cover.wav
     """
-    from pipeline.events import AiDisclosure, Claim, event_key, upload_event  # noqa: PLC0415 -- quick --help
+    from index.tracks import clean_isrc  # noqa: PLC0415 -- quick --help
+    from pipeline.events import AiDisclosure, Claim, event_key, upload_event  # noqa: PLC0415
     from pipeline.topics import UPLOADS  # noqa: PLC0415
     from soundalike.publishing import upload_of  # noqa: PLC0415
     from soundalike.settings import load_settings  # noqa: PLC0415
@@ -65,13 +66,14 @@ def publish(
     if missing:
         what = "is a folder" if Path(missing[0]).is_dir() else "no such file"
         raise SettingsError(f"{missing[0]}: {what}; name a file, or a URI such as s3://bucket/song.wav")
+    claim = Claim(artist=artist, title=title, isrc=None if isrc is None else clean_isrc(isrc))
     settings = load_settings(brokers=brokers, source=source, spool=spool, topic_prefix=topic_prefix)
     uploads = [
         upload_of(
             name,
             upload_id=upload_id,
             uploader=uploader or getpass.getuser(),
-            claim=Claim(artist=artist, title=title, isrc=isrc),
+            claim=claim,
             ai_disclosure=AiDisclosure(
                 vocals=ai_vocals, instruments=ai_instruments, post_production=ai_post_production
             ),

@@ -19,6 +19,7 @@ from soundalike.commands.review_open import (
     DatabaseUrl,
     DeskDir,
     Port,
+    address,
     desk_folder,
     ensure_user,
     has_users,
@@ -147,7 +148,6 @@ def serve(
         note_required=NOTE_REQUIRED if not note_required else notes_required(note_required),
     )  # fmt: skip
     folder = desk or settings.data / "review"
-    url = public_url or f"http://{host}:{port}"
     with (
         listen(host, port) as listening,
         open_tables(folder, database, create=True) as tables,
@@ -157,7 +157,7 @@ def serve(
             folder,
             tuple(references or ()),
             policy=policy,
-            public_url=url,
+            public_url=public_url or address(listening),
             oidc=oidc_settings(),
         ) as whole,
     ):
@@ -208,9 +208,8 @@ def _demo_desk(folder: Path, listening: socket.socket) -> None:
     password = secrets.token_urlsafe(9)
     desk = folder / "desk"
     policy = DeskPolicy(golden_share=0.0)
-    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     with open_tables(desk, None, create=True) as tables, put_together(
-        settings, tables, desk, (DEMO_AUDIO,), policy=policy, public_url=url,
+        settings, tables, desk, (DEMO_AUDIO,), policy=policy, public_url=address(listening),
         demo_login=("demo", password),
     ) as whole:  # fmt: skip
         for name, role in (("demo", Role.LEAD), ("second", Role.REVIEWER), ("auditor", Role.AUDITOR)):

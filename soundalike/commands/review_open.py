@@ -193,16 +193,20 @@ def listen(host: str, port: int) -> Iterator[socket.socket]:
         yield listening
 
 
+def address(listening: socket.socket) -> str:
+    """`http://HOST:PORT`, with the port that the system chose where 0 was asked for."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def serve_desk(desk: Desk, listening: socket.socket) -> None:
     import uvicorn  # noqa: PLC0415
 
     from review.app import create_app  # noqa: PLC0415
 
-    host, port = listening.getsockname()[:2]
-    if desk.demo_login is not None and host not in LOOPBACK:
+    if desk.demo_login is not None and listening.getsockname()[0] not in LOOPBACK:
         raise ReviewError("the demo desk shows its password: it is served on this machine only")
-    shown = f"[{host}]" if ":" in host else host
-    typer.echo(f"The review desk is at http://{shown}:{port}/  (Ctrl-C ends it)")
+    typer.echo(f"The review desk is at {address(listening)}/  (Ctrl-C ends it)")
     config = uvicorn.Config(create_app(desk), log_level="warning", access_log=False, server_header=False,
                             timeout_graceful_shutdown=5)  # fmt: skip
     uvicorn.Server(config).run(sockets=[listening])

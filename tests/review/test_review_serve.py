@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import typer
 import uvicorn
 
-from soundalike.commands.review_open import listen, serve_desk
+from soundalike.commands.review_open import address, listen, serve_desk
 from soundalike.errors import ReviewError
 
 
@@ -34,3 +35,10 @@ def test_a_port_in_use_is_refused_by_name() -> None:
         refused = pytest.raises(ReviewError, match=f"port {port} of 127.0.0.1 .*--port")
         with refused, listen("127.0.0.1", port):
             pass
+
+
+def test_the_address_has_the_port_that_was_found_and_brackets_where_they_belong() -> None:
+    with listen("127.0.0.1", 0) as listening:
+        assert address(listening) == f"http://127.0.0.1:{listening.getsockname()[1]}"
+    sixth: Any = SimpleNamespace(getsockname=lambda: ("::1", 8765, 0, 0))  # not every machine has IPv6
+    assert address(sixth) == "http://[::1]:8765"

@@ -88,6 +88,7 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         ("dead-letters replay --spool s", "say which: ids of dead letters, or --all"),
         ("dead-letters list --spool no-spool", "there is no spool at "),
         ("flags --spool no-spool --once", "there is no spool at "),
+        ("publish --spool s --isrc GB-1 pyproject.toml", "'GB-1' is no ISRC: two letters"),
         ("publish --spool s tests", "tests: is a folder; name a file"),
         ("review verify-audit --desk no-desk", "there is no desk at no-desk; name its folder with --desk"),
         ("review users list --desk no-desk", "there is no desk at no-desk; name its folder with --desk"),
