@@ -204,11 +204,11 @@ def _best(
         shift_semitones=(shifts.start + _peak(found[tempo_at, :, offset_at], int(shift_at)))
         / BANDS_PER_SEMITONE,
         correlation=float(found.max()),
-        prominence=_above(found.flatten().numpy(), float(found.max())),
+        prominence=above(found.flatten().numpy(), float(found.max())),
     )
 
 
-def _above(background: NDArray[np.float32], own: float) -> float:
+def above(background: NDArray[np.float32], own: float) -> float:
     """Robust standard deviations by which `own` stands above a background."""
     middle = float(np.median(background))
     spread = 1.4826 * float(np.median(np.abs(background - middle)))
@@ -256,7 +256,7 @@ def standing(
     if background.size < _FEWEST_BACKGROUND:
         return Standing(surprise=0.0, best_s=best_s, best_correlation=best_correlation)
     own = found.correlation / math.sqrt(float(overlap[min(max(at, 0), places - 1)]))
-    return Standing(surprise=_above(background, own), best_s=best_s, best_correlation=best_correlation)
+    return Standing(surprise=above(background, own), best_s=best_s, best_correlation=best_correlation)
 
 
 def _shifts(centre_semitones: float, reach_bands: int) -> range:

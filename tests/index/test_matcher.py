@@ -70,6 +70,18 @@ def test_a_short_query_is_found_by_its_track_alone(
     assert found.reference_start_s - found.query_start_s == pytest.approx(9.0, abs=0.1)
 
 
+def test_the_sweep_finds_what_hardly_correlates(
+    fingerprinter: Fingerprinter, prints: dict[str, ReferencePrint]
+) -> None:
+    music = song(3)[9 * RATE_HZ : 19 * RATE_HZ]
+    noise = np.random.default_rng(0).standard_normal(len(music)) * np.sqrt(np.mean(music**2))
+    buried = 0.02 * (music + 10 ** (22 / 20) * noise).astype(np.float32)  # a correlation of 0.068
+    asked = fingerprinter.query(Audio(buried[None], RATE_HZ))
+    matcher = Matcher(prints)
+    (found,) = matcher.match(asked, Proposals(lines=[], tracks=[list(prints).index("song-3")]))
+    assert found.reference_start_s - found.query_start_s == pytest.approx(9.0, abs=0.1)
+
+
 def test_a_long_query_sweeps_nothing(fingerprinter: Fingerprinter, prints: dict[str, ReferencePrint]) -> None:
     asked = fingerprinter.query(Audio(song(2)[None], RATE_HZ))
     proposed = Matcher(prints).propose(asked)

@@ -6,7 +6,7 @@ import torch
 
 from classifiers.contour import Stretchable, contour_bits, unpack
 from classifiers.spectrogram import BANDS
-from index.sweep import TRACKS, best_place_s, promising_tracks
+from index.sweep import TRACKS, best_place, promising_tracks
 from index.vectors import Neighbours
 
 
@@ -54,12 +54,15 @@ def test_the_place_is_found_in_noise_and_a_little_transposed(shift_bands: int) -
     reference = 10.0 * music - 40.0
     asked = reference[:, 50 * 23 : 50 * 31].roll(shift_bands, dims=0)
     noisy = asked + 10.0 * torch.randn(asked.shape, generator=generator)
-    place_s = best_place_s(Stretchable(noisy), torch.from_numpy(unpack(contour_bits(reference))))
-    assert place_s == pytest.approx(23.0, abs=0.1)
+    place = best_place(Stretchable(noisy), 7, torch.from_numpy(unpack(contour_bits(reference))))
+    assert (place.track, place.reference_s) == (7, pytest.approx(23.0, abs=0.1))
+    assert place.surprise > 10.0
 
 
 def test_a_query_longer_than_the_reference_has_one_place() -> None:
     generator = torch.Generator().manual_seed(4)
     reference = 10.0 * torch.randn(BANDS, 100, generator=generator) - 40.0
     query = Stretchable(10.0 * torch.randn(BANDS, 400, generator=generator) - 40.0)
-    assert best_place_s(query, torch.from_numpy(unpack(contour_bits(reference)))) == 0.0
+    place = best_place(query, 0, torch.from_numpy(unpack(contour_bits(reference))))
+    assert place.reference_s == 0.0
+    assert place.surprise < 5.0
