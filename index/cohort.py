@@ -22,14 +22,17 @@ ORDINARY: Final = 4.6
 """The level of an ordinary query without noise, whose score stays as it is."""
 WEIGHT: Final = 3.0
 """Units of score for one of level. With 2.5 to 4 as many are found, within two of the 64."""
-LOWEST, HIGHEST = 4.0, 5.6
-"""Levels that are believed: none adds more than 1.8 to a score or takes more than 3 from it."""
+LOWEST: Final = 4.0
+HIGHEST: Final = 5.6
+"""Levels that are believed."""
+MOST: Final = WEIGHT * (HIGHEST - ORDINARY)
+"""More is never taken off a score; at most 1.8 is added."""
 _RANKS: Final = slice(2, 6)
 """Of the cohort, best first. Not the first two: the catalog may hold the same music more than once."""
 
 
 def handicap(places: Sequence[Place], *, track: int) -> float:
-    """What to take off the score of a match with `track`, in [-1.8, 3]; 0 where the cohort is too small.
+    """What to take off the score of a match with `track`, in [-1.8, MOST]; 0 where the cohort is too small.
 
     places: the best place of each track that was swept.
     """

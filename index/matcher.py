@@ -20,7 +20,7 @@ from classifiers.embedder import WINDOW_S
 from classifiers.fingerprint import WHOLE, QueryPrint, ReferencePrint
 from index.align import BLOCK_HOP_S, BLOCK_S, Line, Pairs, find_lines
 from index.calibration import false_positive_rate
-from index.cohort import handicap
+from index.cohort import MOST, handicap
 from index.likeness import likeness
 from index.plainness import plainness
 from index.references import References, ReferencesInMemory
@@ -48,7 +48,9 @@ ACCEPTED_IN_LONG = 5.0
 calibration judges the segment. Growing lines of 4 to 5 cost a long upload 0.2 s.
 """
 SURE_SCORE = 10.0
-"""About one false match in a thousand: a short query that has such a match is spared the sweep."""
+"""About one false match in a thousand: a short query that has such a match is spared the sweep, and where it
+stays sure whatever the cohort says also the cohort.
+"""
 MOST_SEGMENTS = 64
 SHORTEST_SEGMENT_S = 1.5
 
@@ -101,15 +103,10 @@ class Matcher:
         stretchable = Stretchable(query.power_db)
         proposed = self.propose(query) if proposals is None else proposals
         accepted: list[tuple[int, Segment]] = []
-        places = [best_place(stretchable, track, self._signs(track)) for track in proposed.tracks]
         for line, span in proposed.lines[:LINES_IN_ALL]:
-            cost = handicap(places, track=line.track)
-            self._follow(query, stretchable, line, span, accepted, cost=cost)
-        if all(segment.score < SURE_SCORE for _, segment in accepted):
-            for place in places:
-                cost = COST + handicap(places, track=place.track)
-                line, span = _copy_at(place), (0.0, query.duration_s)
-                self._follow(query, stretchable, line, span, accepted, cost=cost, least_correlation=0.0)
+            self._follow(query, stretchable, line, span, accepted)
+        if all(segment.score < SURE_SCORE + MOST for _, segment in accepted):
+            accepted = self._swept(query, stretchable, proposed.tracks, accepted)
         return self._report(query, accepted)
 
     def propose(self, query: QueryPrint) -> Proposals:
@@ -145,6 +142,27 @@ class Matcher:
         order = sorted(range(len(found)), key=lambda number: -supports[number])
         return Proposals([found[number] for number in order], [])
 
+    def _swept(
+        self,
+        query: QueryPrint,
+        stretchable: Stretchable,
+        tracks: list[int],
+        accepted: list[tuple[int, Segment]],
+    ) -> list[tuple[int, Segment]]:
+        """What was accepted, held against all places of these tracks, and what is found there if none of it
+        is sure."""
+        places = [best_place(stretchable, track, self._signs(track)) for track in tracks]
+        judged = [
+            (track, replace(segment, score=segment.score - handicap(places, track=track)))
+            for track, segment in accepted
+        ]
+        if all(segment.score < SURE_SCORE for _, segment in judged):
+            for place in places:
+                cost = COST + handicap(places, track=place.track)
+                line, span = _copy_at(place), (0.0, query.duration_s)
+                self._follow(query, stretchable, line, span, judged, cost=cost, least_correlation=0.0)
+        return judged
+
     def _follow(
         self,
         query: QueryPrint,
@@ -153,12 +171,12 @@ class Matcher:
         span: tuple[float, float],
         accepted: list[tuple[int, Segment]],
         *,
-        cost: float,
+        cost: float = 0.0,
         least_correlation: float = LEAST_CORRELATION,
     ) -> None:
         """Adds the segment that a line grows into to those `accepted`, if it stands and is news.
 
-        cost: off its score, for how high chance reaches with this query, and for how the line was come by.
+        cost: off its score, for how the line was come by.
         """
         if len(accepted) == MOST_SEGMENTS:
             return
