@@ -5,7 +5,9 @@
 Excerpts of the unrelated music, as many of each length, each through one condition of CloneBench, are
 searched in the catalog; what comes back is false by construction, so the two folders must not share an
 artist. The best scores' upper tail is exponential, and its line is printed as the two constants of
-`index/calibration.py`, which are copied there by hand, with the run that gave them.
+`index/calibration.py`, which are copied there by hand, with the run that gave them. Short queries are judged
+in another way, and brought to the scale of long ones (`index/cohort.py`): their lines, printed apart, agree
+where its constants are right.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from bench.arguments import above_zero, at_least
 from bench.clonebench.ours import Soundalike
 from bench.clonebench.recordings import RATE_HZ, Recording, find, probe_all, read
 from bench.conditions import CONDITIONS, Condition, Scene
+from index.matcher import SINGLE_BLOCK_S
 from soundalike.errors import SettingsError
 
 LENGTHS_S = (3.0, 5.0, 10.0, 30.0, 90.0)
@@ -140,7 +143,15 @@ def main(arguments: list[str] | None = None) -> int:
     except SettingsError as error:
         console.print(f"calibrate: {error}")
         return 2
+    kinds = {
+        "short": [found for length_s, found in scores.items() if length_s <= SINGLE_BLOCK_S],
+        "long": [found for length_s, found in scores.items() if length_s > SINGLE_BLOCK_S],
+    }
+    apart = {kind: np.concatenate(found) for kind, found in kinds.items()}
     figures = asdict(fit) | {"tracks": len(files), "model": system.version, "seed": options.seed}
+    figures["apart"] = {
+        kind: asdict(fit_tail(found)) for kind, found in apart.items() if len(found) >= FEWEST
+    }
     figures["nine_tenths_under"] = {
         f"{length_s:g}": round(float(np.quantile(found, 0.9)), 2) for length_s, found in scores.items()
     }

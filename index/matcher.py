@@ -20,7 +20,7 @@ from classifiers.embedder import WINDOW_S
 from classifiers.fingerprint import WHOLE, QueryPrint, ReferencePrint
 from index.align import BLOCK_HOP_S, BLOCK_S, Line, Pairs, find_lines
 from index.calibration import false_positive_rate
-from index.cohort import MOST, handicap
+from index.cohort import SURE_ANYHOW, normalised
 from index.likeness import likeness
 from index.plainness import plainness
 from index.references import References, ReferencesInMemory
@@ -105,7 +105,8 @@ class Matcher:
         accepted: list[tuple[int, Segment]] = []
         for line, span in proposed.lines[:LINES_IN_ALL]:
             self._follow(query, stretchable, line, span, accepted)
-        if all(segment.score < SURE_SCORE + MOST for _, segment in accepted):
+        short = query.duration_s <= SINGLE_BLOCK_S
+        if short and all(segment.score < SURE_ANYHOW for _, segment in accepted):
             accepted = self._swept(query, stretchable, proposed.tracks, accepted)
         return self._report(query, accepted)
 
@@ -150,18 +151,17 @@ class Matcher:
         accepted: list[tuple[int, Segment]],
     ) -> list[tuple[int, Segment]]:
         """What was accepted, held against all places of these tracks, and what is found there if none of it
-        is sure."""
+        is sure.
+        """
         places = [best_place(stretchable, track, self._signs(track)) for track in tracks]
-        judged = [
-            (track, replace(segment, score=segment.score - handicap(places, track=track)))
-            for track, segment in accepted
-        ]
-        if all(segment.score < SURE_SCORE for _, segment in judged):
-            for place in places:
-                cost = COST + handicap(places, track=place.track)
-                line, span = _copy_at(place), (0.0, query.duration_s)
-                self._follow(query, stretchable, line, span, judged, cost=cost, least_correlation=0.0)
-        return judged
+        judged = _on_one_scale(accepted, places)
+        if any(segment.score >= SURE_SCORE for _, segment in judged):
+            return judged
+        found = list(accepted)
+        for place in places:
+            line, span = _copy_at(place), (0.0, query.duration_s)
+            self._follow(query, stretchable, line, span, found, cost=COST, least_correlation=0.0)
+        return _on_one_scale(found, places)
 
     def _follow(
         self,
@@ -265,6 +265,14 @@ class Matcher:
                 )
             )
         return matches
+
+
+def _on_one_scale(found: list[tuple[int, Segment]], places: list[Place]) -> list[tuple[int, Segment]]:
+    """What is found in a short query, with scores that mean what those of long ones do, if they mean any."""
+    scored = [(track, segment, normalised(segment.score, places, track=track)) for track, segment in found]
+    return [
+        (track, replace(segment, score=score)) for track, segment, score in scored if score >= ACCEPTED_SCORE
+    ]
 
 
 def _copy_at(place: Place) -> Line:

@@ -2,7 +2,17 @@
 
 import pytest
 
-from index.cohort import HIGHEST, LOWEST, ORDINARY, WEIGHT, handicap
+from index.calibration import score_at
+from index.cohort import (
+    HIGHEST,
+    LOWEST,
+    ONE_IN_A_THOUSAND,
+    ORDINARY,
+    SURE_ANYHOW,
+    WEIGHT,
+    handicap,
+    normalised,
+)
 from index.sweep import Place
 
 
@@ -45,3 +55,22 @@ def test_five_others_are_too_few_to_tell() -> None:
     assert handicap(swept(9.0, *[6.0] * 5), track=0) == 0.0
     assert handicap(swept(9.0, *[6.0] * 6), track=0) > 0.0
     assert handicap([], track=0) == 0.0
+
+
+def test_one_in_a_thousand_is_so_whatever_the_cohort_says() -> None:
+    for level in (3.0, 4.2, ORDINARY, 5.0, 8.0):
+        places = swept(9.0, *[level] * 8)
+        reached = ONE_IN_A_THOUSAND + handicap(places, track=0)
+        assert normalised(reached, places, track=0) == pytest.approx(score_at(0.001))
+        assert normalised(SURE_ANYHOW, places, track=0) >= score_at(0.001) - 1e-9
+
+
+def test_the_scale_keeps_the_order_and_is_the_wider_where_it_was_measured() -> None:
+    def scale(score: float) -> float:
+        return normalised(score, [], track=0)
+
+    scores = [scale(4.0 + 0.1 * step) for step in range(300)]
+    assert scores == sorted(set(scores))
+    here = ONE_IN_A_THOUSAND
+    assert scale(here) - scale(here - 1.0) > 1.0
+    assert scale(here + 1.0) - scale(here) == pytest.approx(1.0)
