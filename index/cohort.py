@@ -28,8 +28,8 @@ HIGHEST: Final = 5.6
 """Levels that are believed: at most 1.8 is added to a score, and at most 3 taken off."""
 ONE_IN_A_THOUSAND: Final = 10.8
 """What so many unrelated short queries reach after that. The best 3, 4, 6 and 10 % of the 450 of them that
-index/calibration.py names say 10.8, 10.7, 10.3 and 10.4, among 65 tracks; among 163 one of CloneBench's 2,016
-reaches it. The strictest is meant.
+index/calibration.py names say 10.8, 10.7, 10.3 and 10.4, among 65 tracks; among 163 two of CloneBench's 2,016
+reach it. The strictest is meant.
 """
 STEEPNESS: Final = 1.7
 """Their tail falls so much faster than that of long queries: a decade in 1.02 units, there in 1.73."""

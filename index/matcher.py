@@ -2,8 +2,9 @@
 
 Search (embeddings, FAISS) proposes, the Hough transform draws lines, the contour verifies them,
 grows them along the upload and measures transposition, tempo and both ends. Where that leaves a short
-upload without a sure match, the contour looks for itself in the tracks that the search named most. What comes
-out is a list of segments, best first; segments of one track never overlap in the upload.
+upload without a sure match, the contour looks for itself in the tracks that the search named most, and a
+score is held against what wrong ones of these reach. What comes out is a list of segments, best first;
+segments of one track never overlap in the upload.
 """
 
 from __future__ import annotations
