@@ -237,7 +237,7 @@ def resynthesise(power: Tensor, generator: Generator) -> Tensor:
     Below 1 kHz mel bands are tens of hertz wide, ours a few: neighbouring partials melt together. How much
     of them a vocoder guesses back differs, so the melted picture is mixed with the true one.
     """
-    smear = _mel_smear(int(torch.randint(64, 101, (1,), generator=generator)))
+    smear = _mel_smear(int(torch.randint(64, 101, (1,), generator=generator))).to(power.device)
     melted = torch.einsum("cb,nbf->ncf", smear, power)
     guessed = uniform(power.shape[0], 0.0, 0.7, generator)[:, None, None]
     chance = -torch.log(torch.rand(2, *power.shape, generator=generator).clamp_min(1e-6)).mean(dim=0)

@@ -42,6 +42,7 @@ from classifiers.precision import fastest_dtype
 from classifiers.spectrogram import FRAME_RATE_HZ
 from classifiers.spectrogram_store import StoredTrack, dequantise, load_store
 
+CPU = torch.device("cpu")
 SOURCE_FRAMES = 260
 """Frames cut around each chosen second: (context + window) * fastest tempo + jitter fit in."""
 STEPS_PER_EVALUATION = 100
@@ -73,9 +74,16 @@ class Recipe:
 
 
 def sample_sources(
-    tracks: list[StoredTrack], weights: Tensor, recipe: Recipe, generator: Generator
+    tracks: list[StoredTrack],
+    weights: Tensor,
+    recipe: Recipe,
+    generator: Generator,
+    device: torch.device = CPU,
 ) -> tuple[Tensor, Tensor]:
-    """Cut stretches: float32 dB [pairs, BANDS, SOURCE_FRAMES], and each one's track number [pairs]."""
+    """Stretches on `device`, float32 dB [pairs, BANDS, SOURCE_FRAMES], and each one's track number [pairs].
+
+    generator: on the CPU, so that every machine draws the same stretches.
+    """
     count = recipe.pairs // recipe.windows_per_track
     chosen = torch.multinomial(weights, count, replacement=len(tracks) < count, generator=generator)
     cuts, owners = [], []
@@ -85,12 +93,20 @@ def sample_sources(
             start = int(torch.randint(0, levels.shape[0] - SOURCE_FRAMES, (1,), generator=generator))
             cuts.append(np.array(levels[start : start + SOURCE_FRAMES]))
             owners.append(number)
-    stacked = torch.from_numpy(np.stack(cuts)).transpose(1, 2)
+    stacked = torch.from_numpy(np.stack(cuts)).to(device).transpose(1, 2)
     return dequantise(stacked), torch.tensor(owners)
 
 
 def make_pairs(sources_db: Tensor, settings: Augmentation, generator: Generator) -> tuple[Tensor, Tensor]:
-    """References as they are, queries degraded: both dB [pairs, VIEW_BANDS, WINDOW_FRAMES]."""
+    """References as they are, queries degraded: both dB [pairs, VIEW_BANDS, WINDOW_FRAMES].
+
+    All of it happens where the sources and the generator are.
+    """
+    with sources_db.device:
+        return _make_pairs(sources_db, settings, generator)
+
+
+def _make_pairs(sources_db: Tensor, settings: Augmentation, generator: Generator) -> tuple[Tensor, Tensor]:
     count, _, frames = sources_db.shape
     span = CONTEXT_FRAMES + WINDOW_FRAMES
     centre = frames / 2.0 + CONTEXT_FRAMES / 2.0
@@ -166,6 +182,30 @@ def narrow(model: EmbedderModel, dimension: int, windows_db: Tensor) -> None:
     model.config.dimension = dimension
 
 
+def _first(
+    recipe: Recipe,
+    seed: int,
+    tracks: list[StoredTrack],
+    weights: Tensor,
+    *,
+    teacher: EmbedderModel | None,
+    start_from: Path | None,
+) -> EmbedderModel:
+    """The network before its first step."""
+    start = Generator().manual_seed(seed)
+    if teacher is not None:
+        seen = make_pairs(sample_sources(tracks, weights, recipe, start)[0], recipe.augmentation, start)
+        return cut(teacher, torch.cat(seen), intermediate_size=recipe.distilled_neurons)
+    if start_from is None:
+        return EmbedderModel(EmbedderConfig(dimension=recipe.dimension))
+    model: EmbedderModel = EmbedderModel.from_pretrained(start_from, dtype=torch.float32)
+    model.train()
+    if model.config.dimension > recipe.dimension:
+        cuts = [sample_sources(tracks, weights, recipe, start)[0] for _ in range(NARROWING_BATCHES)]
+        narrow(model, recipe.dimension, make_pairs(torch.cat(cuts), recipe.augmentation, start)[0])
+    return model
+
+
 @dataclass(slots=True)
 class _State:
     """All that a run needs to go on: written as one checkpoint."""
@@ -184,6 +224,14 @@ class _State:
             model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)
         )
         return cls(model=model, average=deepcopy(model), optimiser=optimiser)
+
+    @classmethod
+    def resume(cls, recipe: Recipe, checkpoint: Path, device: torch.device) -> _State:
+        """As the checkpoint left it: a network that began as another one may have any size."""
+        config = json.loads(torch.load(checkpoint, weights_only=True, map_location=CPU)["config"])
+        state = cls.start(recipe, EmbedderModel(EmbedderConfig(**config)).to(device))
+        state.load(checkpoint)
+        return state
 
     def rate(self, learning_rate: float) -> None:
         for group in self.optimiser.param_groups:
@@ -205,6 +253,7 @@ class _State:
                 "optimiser": self.optimiser.state_dict(),
                 "step": self.step,
                 "best": self.best,
+                "config": self.model.config.to_json_string(),
             },
             part,
         )
@@ -250,22 +299,13 @@ def train(
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(seed)
-    model = EmbedderModel(EmbedderConfig(dimension=recipe.dimension)).to(device)
     checkpoint = out / "checkpoint.pt"
     teacher = None if distil_from is None else load_teacher(distil_from, device)
-    if teacher is not None:
-        start = Generator().manual_seed(seed)
-        seen = make_pairs(sample_sources(tracks, weights, recipe, start)[0], recipe.augmentation, start)
-        model = cut(teacher, torch.cat(seen), intermediate_size=recipe.distilled_neurons)
-    elif start_from is not None and not checkpoint.exists():
-        model = EmbedderModel.from_pretrained(start_from, dtype=torch.float32).to(device).train()
-        if model.config.dimension > recipe.dimension:
-            start = Generator().manual_seed(seed)
-            cuts = [sample_sources(tracks, weights, recipe, start)[0] for _ in range(NARROWING_BATCHES)]
-            narrow(model, recipe.dimension, make_pairs(torch.cat(cuts), recipe.augmentation, start)[0])
-    state = _State.start(recipe, model)
     if checkpoint.exists():
-        state.load(checkpoint)
+        state = _State.resume(recipe, checkpoint, device)
+    else:
+        model = _first(recipe, seed, tracks, weights, teacher=teacher, start_from=start_from)
+        state = _State.start(recipe, model.to(device))
     run = _Run(state, recipe, seed, tracks, weights, tune_batches, out, teacher)
     started = monotonic()
     while (elapsed := monotonic() - started) < hours * 3600.0 and (steps is None or state.step < steps):
@@ -308,7 +348,10 @@ class _Run:
         state = self.state
         # Each step draws from its own generator: a resumed run continues the same sequence.
         generator = Generator().manual_seed(self.seed * 1_000_003 + state.step)
-        sources, owners = sample_sources(self.tracks, self.weights, self.recipe, generator)
+        device = state.model.device
+        sources, owners = sample_sources(self.tracks, self.weights, self.recipe, generator, device)
+        if device.type != "cpu":
+            generator = Generator(device).manual_seed(generator.initial_seed())
         reference, query = make_pairs(sources, self.recipe.augmentation, generator)
         state.rate(learning_rate)
         loss = _learn(

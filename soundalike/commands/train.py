@@ -54,6 +54,9 @@ def embedder(
             help="Weights of a larger network: train a smaller, faster one that answers as it does.",
         ),
     ] = None,
+    pairs: Annotated[
+        int | None, typer.Option(min=2, help="Windows a batch; a GPU has room for four times the default.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all cores.")] = None,
 ) -> None:
     """Train the recogniser's network; continue where the last run in `--out` stopped.
@@ -71,7 +74,7 @@ def embedder(
     """
     import torch  # noqa: PLC0415 -- heavy: only where it is used
 
-    from classifiers.train_embedder import train  # noqa: PLC0415
+    from classifiers.train_embedder import Recipe, train  # noqa: PLC0415
 
     if not (corpus / "tracks.csv").is_file():
         raise SettingsError(
@@ -112,6 +115,7 @@ def embedder(
             seed=seed,
             start_from=start_from,
             distil_from=distil_from,
+            recipe=Recipe() if pairs is None else Recipe(pairs=pairs),
             report=report,
             preparing=preparing,
         )

@@ -112,6 +112,30 @@ def test_training_repeats_by_seed_and_continues(
         assert [row["step"] for row in csv.DictReader(file)] == ["2.0", "4.0", "5.0", "4.0"]
 
 
+def test_a_run_that_began_as_a_network_of_another_size_goes_on(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = EmbedderConfig(
+        hidden_size=32, layers=1, heads=2, intermediate_size=48, merge_before=0, dimension=16
+    )
+    EmbedderModel(sizes).save_pretrained(tmp_path / "start")
+    monkeypatch.setattr("classifiers.train_embedder.TUNE_BATCHES", 1)
+
+    def run(out: str, steps: int, start_from: Path | None) -> dict[str, torch.Tensor]:
+        recipe = Recipe(pairs=8)
+        train(corpus=corpus, out=tmp_path / out, hours=1.0, steps=steps, start_from=start_from, recipe=recipe)
+        state = torch.load(tmp_path / out / "checkpoint.pt", weights_only=True)
+        assert state["step"] == steps
+        return dict(state["model"])
+
+    whole = run("a", 4, tmp_path / "start")
+    run("b", 2, tmp_path / "start")
+    resumed = run("b", 4, None)
+    assert whole["encoder.layers.0.mlp.fc1.weight"].shape == (48, 32)
+    for name, value in whole.items():
+        torch.testing.assert_close(resumed[name], value, rtol=1e-4, atol=1e-6)
+
+
 def test_a_narrowed_network_keeps_the_cosines_of_the_windows_it_was_narrowed_by() -> None:
     torch.manual_seed(0)
     model = EmbedderModel(EmbedderConfig(hidden_size=32, layers=1, heads=2, dimension=24))
