@@ -60,6 +60,11 @@ class Listening:
         made: Made = self._kept[name]
         return made
 
+    @cached_property
+    def stretch_spectrum(self) -> NDArray[np.complex64]:
+        """Of the whole stretch, complex64 [length // 2 + 1]: 60 ms for a minute, and two signs look at it."""
+        return np.asarray(scipy.fft.rfft(self.stretch))
+
     @property
     def stretch_s(self) -> float:
         return max(self.stretch.size, 1) / self.sample_rate_hz

@@ -89,7 +89,12 @@ class Repeats:
         return np.tile(row.astype(np.float32), (listening.looks, 1))
 
     def find(self, listening: Listening) -> Repetition:
-        return listening.once("repeats", lambda: search(listening.stretch, rate_hz=listening.sample_rate_hz))
+        return listening.once(
+            "repeats",
+            lambda: search(
+                listening.stretch, rate_hz=listening.sample_rate_hz, spectrum=listening.stretch_spectrum
+            ),
+        )
 
     def place(self, listening: Listening) -> str:
         found = self.find(listening)
@@ -109,11 +114,11 @@ def counted(value: float) -> float:
     return float(np.maximum(value, LEAST_COUNTED))
 
 
-def search(stretch: Float, *, rate_hz: int) -> Repetition:
-    """Of a mono stretch, float32 [samples]."""
+def search(stretch: Float, *, rate_hz: int, spectrum: NDArray[np.complex64] | None = None) -> Repetition:
+    """Of a mono stretch, float32 [samples]; spectrum: of it, if it is known."""
     if stretch.size < 2 * STROKE_S * rate_hz:
         return NONE
-    band = whitened(stretch, rate_hz=rate_hz)
+    band = whitened(stretch, rate_hz=rate_hz, spectrum=spectrum)
     starts = strokes(band)
     if len(starts) < FEWEST_STROKES:
         return NONE
@@ -127,19 +132,21 @@ def search(stretch: Float, *, rate_hz: int) -> Repetition:
     )
 
 
-def whitened(stretch: Float, *, rate_hz: int) -> Float:
+def whitened(stretch: Float, *, rate_hz: int, spectrum: NDArray[np.complex64] | None = None) -> Float:
     """The band at RATE_HZ, each frequency over the mean around it: float32 [samples]."""
     size = scipy.fft.next_fast_len(stretch.size, real=True)
     bin_hz = rate_hz / size
     low, high = (round(edge / bin_hz) for edge in (BAND_HZ[0], min(BAND_HZ[1], 0.47 * rate_hz)))
-    whole = scipy.fft.rfft(stretch, size)
-    spectrum = whole[low:high]
-    around = uniform_filter1d(np.abs(spectrum), max(round(WHITE_HZ / bin_hz), 1))
+    # A minute at any usual rate has a length that transforms fast; others are made longer.
+    known = None if size != stretch.size else spectrum
+    whole: NDArray[np.complex64] = scipy.fft.rfft(stretch, size) if known is None else known
+    inside = whole[low:high]
+    around = uniform_filter1d(np.abs(inside), max(round(WHITE_HZ / bin_hz), 1))
     least = max(DEPTH * float(np.abs(whole).max(initial=0.0)), 1e-9)
-    spectrum = np.where(around > least, spectrum / np.maximum(around, least), 0.0)
+    inside = np.where(around > least, inside / np.maximum(around, least), 0.0)
     count = round(size * RATE_HZ / rate_hz)
     full = np.zeros(count // 2 + 1, dtype=np.complex64)
-    full[low:high] = spectrum
+    full[low:high] = inside
     kept = round(stretch.size * RATE_HZ / rate_hz)
     return np.asarray(scipy.fft.irfft(full, count)[:kept], dtype=np.float32)
 

@@ -120,7 +120,12 @@ class Stride:
 
     def find(self, listening: Listening) -> Found:
         """Of the stretch; of strength 0 where a beat, a pitch, a codec or a tick explains it as well."""
-        return listening.once("stride", lambda: search(listening.stretch, rate_hz=listening.sample_rate_hz))
+        return listening.once(
+            "stride",
+            lambda: search(
+                listening.stretch, rate_hz=listening.sample_rate_hz, spectrum=listening.stretch_spectrum
+            ),
+        )
 
     def present(self, listening: Listening) -> NDArray[np.bool_]:
         """Whether the lattice stands in each look too, bool [looks]: what was added up is there."""
@@ -147,11 +152,11 @@ class Stride:
         )
 
 
-def search(stretch: Float, *, rate_hz: int) -> Found:
-    """The lattice of the tones of a mono stretch, float32 [samples]."""
+def search(stretch: Float, *, rate_hz: int, spectrum: NDArray[np.complex64] | None = None) -> Found:
+    """The lattice of the tones of a mono stretch, float32 [samples]; spectrum: of it, if it is known."""
     # Channels in opposition leave nothing in the middle but what a codec writes there.
     quiet = 10 * np.log10(np.square(stretch).mean() + 1e-12) < LEAST_LOUDNESS_DB
-    band = None if quiet else Band.of(stretch, rate_hz=rate_hz)
+    band = None if quiet else Band.of(stretch, rate_hz=rate_hz, spectrum=spectrum)
     if band is None:
         return NOTHING
     tones = band.tones(least=LEAST_TONE, narrow=NARROW_TONE, from_hz=LOWEST_TONE_HZ)

@@ -47,16 +47,22 @@ class Band:
     bin_hz: float
 
     @classmethod
-    def of(cls, stretch: Float, *, rate_hz: int) -> Band | None:
-        """stretch: mono float32 [samples]. None where there is nothing to hear."""
+    def of(
+        cls, stretch: Float, *, rate_hz: int, spectrum: NDArray[np.complex64] | None = None
+    ) -> Band | None:
+        """None where there is nothing to hear.
+
+        stretch: mono float32 [samples]; spectrum: of it, complex64, if it is known.
+        """
         bin_hz = rate_hz / max(stretch.size, 1)
         low = round(BAND_HZ[0] / bin_hz)
         high = round(min(BAND_HZ[1], 0.47 * rate_hz) / bin_hz)
         if high - low < 10 * max(round(BLOCK_HZ / bin_hz), 1) or not np.abs(stretch).max(initial=0.0) > 0:
             return None
-        spectrum = scipy.fft.rfft(stretch)[:high]
-        size = np.abs(spectrum)
-        return cls(spectrum, over=size / _smooth(size, low, bin_hz), low=low, bin_hz=bin_hz)
+        band: NDArray[np.complex64] = (scipy.fft.rfft(stretch) if spectrum is None else spectrum)[:high]
+        size = np.abs(band)
+        over = np.asarray(size / _smooth(size, low, bin_hz), dtype=np.float32)
+        return cls(band, over=over, low=low, bin_hz=bin_hz)
 
     def swelling(self, *, without_hz: float) -> Float:
         """The spectrum of the levelled energy over its running median, float32 [bins], from 0 Hz.
