@@ -26,13 +26,12 @@ WEIGHT: Final = 3.0
 LOWEST: Final = 4.0
 HIGHEST: Final = 5.6
 """Levels that are believed: at most 1.8 is added to a score, and at most 3 taken off."""
-ONE_IN_A_THOUSAND: Final = 10.8
+ONE_IN_A_THOUSAND: Final = 10.35
 """What so many unrelated short queries reach after that. The best 3, 4, 6 and 10 % of the 450 of them that
-index/calibration.py names say 10.8, 10.7, 10.3 and 10.4, among 65 tracks; among 163 two of CloneBench's 2,016
-reach it. The strictest is meant.
+index/calibration.py names say 10.2, 10.3, 10.2 and 10.4, among 65 tracks. The strictest is meant.
 """
-STEEPNESS: Final = 1.7
-"""Their tail falls so much faster than that of long queries: a decade in 1.02 units, there in 1.73."""
+STEEPNESS: Final = 1.5
+"""Their tail falls so much faster than the line of long queries: a decade in 1.16 units, there in 1.73."""
 SURE_ANYHOW: Final = ONE_IN_A_THOUSAND + WEIGHT * (HIGHEST - ORDINARY)
 """A score that no cohort makes unsure."""
 _RANKS: Final = slice(2, 6)
