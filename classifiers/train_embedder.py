@@ -41,6 +41,7 @@ from classifiers.embedder import WINDOW_FRAMES, EmbedderConfig, EmbedderModel
 from classifiers.precision import fastest_dtype
 from classifiers.spectrogram import FRAME_RATE_HZ
 from classifiers.spectrogram_store import StoredTrack, dequantise, load_store
+from soundalike.errors import SettingsError
 
 CPU = torch.device("cpu")
 SOURCE_FRAMES = 260
@@ -228,7 +229,13 @@ class _State:
     @classmethod
     def resume(cls, recipe: Recipe, checkpoint: Path, device: torch.device) -> _State:
         """As the checkpoint left it: a network that began as another one may have any size."""
-        config = json.loads(torch.load(checkpoint, weights_only=True, map_location=CPU)["config"])
+        saved = torch.load(checkpoint, weights_only=True, map_location=CPU)
+        if "config" not in saved:
+            raise SettingsError(
+                f"{checkpoint} does not say how large its network is: an older version wrote it; move it away"
+                f" and go on from the best weights with --start-from {checkpoint.parent / 'best'}"
+            )
+        config = json.loads(saved["config"])
         state = cls.start(recipe, EmbedderModel(EmbedderConfig(**config)).to(device))
         state.load(checkpoint)
         return state
@@ -282,7 +289,7 @@ def train(
     nothing. `start_from`: weights to begin with where there is no checkpoint yet. `distil_from`: weights of
     a larger network; the one to be trained begins as that one, cut (`classifiers.distil`), and learns from
     its answers.
-    Raises NotAudio for music that can't be read.
+    Raises NotAudio for music that can't be read, SettingsError for a checkpoint of an older version.
     """
     recipe = recipe or Recipe()
     out.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from classifiers.augment import Augmentation
 from classifiers.embedder import Embedder, EmbedderConfig, EmbedderModel
 from classifiers.spectrogram_store import dequantise, load_store, quantise
 from classifiers.train_embedder import Recipe, contrastive_loss, make_pairs, narrow, sample_sources, train
-from soundalike.errors import NotAudio
+from soundalike.errors import NotAudio, SettingsError
 
 SMALL = EmbedderConfig(hidden_size=32, layers=1, heads=2, dimension=16)
 
@@ -134,6 +134,13 @@ def test_a_run_that_began_as_a_network_of_another_size_goes_on(
     assert whole["encoder.layers.0.mlp.fc1.weight"].shape == (48, 32)
     for name, value in whole.items():
         torch.testing.assert_close(resumed[name], value, rtol=1e-4, atol=1e-6)
+
+    checkpoint = tmp_path / "b" / "checkpoint.pt"
+    older = torch.load(checkpoint, weights_only=True)
+    del older["config"]
+    torch.save(older, checkpoint)
+    with pytest.raises(SettingsError, match=r"an older version wrote it.*--start-from .*best"):
+        run("b", 6, None)
 
 
 def test_a_narrowed_network_keeps_the_cosines_of_the_windows_it_was_narrowed_by() -> None:
