@@ -74,7 +74,7 @@ def embedder(
     """
     import torch  # noqa: PLC0415 -- heavy: only where it is used
 
-    from classifiers.train_embedder import Recipe, train  # noqa: PLC0415
+    from classifiers.train_embedder import STEPS_PER_EVALUATION, Recipe, train  # noqa: PLC0415
 
     if not (corpus / "tracks.csv").is_file():
         raise SettingsError(
@@ -119,4 +119,10 @@ def embedder(
             report=report,
             preparing=preparing,
         )
-    console.print(f"The best weights lie in {weights}; the curve in {out / 'curve.csv'}.")
+    if weights.is_dir():
+        console.print(f"The best weights lie in {weights}; the curve in {out / 'curve.csv'}.")
+    else:
+        console.print(
+            f"No weights were judged yet: every {STEPS_PER_EVALUATION} steps they are, and after annealing."
+            " The same command goes on."
+        )
