@@ -215,7 +215,7 @@ class _State:
     average: EmbedderModel
     optimiser: torch.optim.Optimizer
     step: int = 0
-    best: float = 0.0
+    best: float = -1.0  # below every score: the first weights judged are kept, whatever they reach
 
     @classmethod
     def start(cls, recipe: Recipe, model: EmbedderModel) -> _State:
