@@ -77,9 +77,8 @@ def flattened_spectrum(listening: Listening) -> Float:
         mono = listening.samples[:, 0]  # polarity-inverted channels cancel in the mid
     taper = np.hanning(window).astype(np.float32)
     frames = sliding_window_view(mono, window, axis=1)[:, :: window // 2] * taper
-    power = np.square(np.abs(scipy.fft.rfft(frames, axis=2, workers=2)))
     bins = round(BANDS_HZ[-1][1] / FINE_BIN_HZ)
-    power = power[..., :bins]
+    power = np.square(np.abs(scipy.fft.rfft(frames, axis=2, workers=2)[..., :bins]))
     floor = np.maximum(power.max(axis=(1, 2), keepdims=True) * np.float32(1e-11), np.float32(1e-12))
     level_db = (10 * np.log10(power + floor)).mean(axis=1)
     level_db = np.pad(level_db, ((0, 0), (0, bins - level_db.shape[1])), mode="edge")

@@ -177,14 +177,17 @@ def best_elsewhere(band: Float, starts: NDArray[np.int64]) -> tuple[Float, NDArr
     power = np.concatenate([[0.0], np.cumsum(np.square(padded, dtype=np.float64))])
     norm = np.sqrt(np.maximum(power[length:] - power[:-length], 0.0))[: blocks * hop]
     floor = np.sqrt(QUIET * np.median(np.square(norm[: len(band) - length])))
-    scale = (1.0 / np.maximum(norm, max(floor, 1e-9))).astype(np.float32)
+    scale = (1.0 / np.maximum(norm, max(floor, 1e-9))).astype(np.float32).reshape(blocks, hop)
+    alike = np.empty_like(scale)
+    flat = alike.ravel()  # the same numbers, in the order of time
     likeness = np.zeros(len(starts), dtype=np.float32)
     again = np.zeros(len(starts), dtype=np.int64)
     for number, start in enumerate(starts.tolist()):
         stroke = band[start : start + length]
         product = spectra * np.conj(scipy.fft.rfft(stroke, BLOCK))
-        alike = np.abs(scipy.fft.irfft(product, BLOCK, axis=1)[:, :hop].ravel()) * scale
-        alike[max(start - guard, 0) : start + guard] = 0.0
-        again[number] = alike.argmax()
-        likeness[number] = alike[again[number]] / max(float(np.linalg.norm(stroke)), 1e-9)
+        np.abs(scipy.fft.irfft(product, BLOCK, axis=1, overwrite_x=True)[:, :hop], out=alike)
+        alike *= scale
+        flat[max(start - guard, 0) : start + guard] = 0.0
+        again[number] = flat.argmax()
+        likeness[number] = flat[again[number]] / max(float(np.linalg.norm(stroke)), 1e-9)
     return np.minimum(likeness, np.float32(1.0)), again
