@@ -25,7 +25,7 @@ from bench.arguments import at_least, names
 from classifiers.ai.detector import DECADES, load_detector
 from classifiers.ai.evaluation import area_under_curve
 from classifiers.ai.examples import read_middle
-from classifiers.ai.listening import STRETCH_S
+from classifiers.ai.listening import STRETCH_S, mid_and_side
 from classifiers.ai.sign_stride import search
 from soundalike.errors import NotAudio, SettingsError, SoundalikeError
 
@@ -78,8 +78,7 @@ def strengths(job: tuple[Path, str, bool, list[str]]) -> Row | None:
     found = {}
     for name in names:
         audio = render(whole, name, file_name=path.name)
-        mono = audio.samples.mean(axis=0).astype(np.float32)
-        found[name] = search(mono, rate_hz=audio.sample_rate_hz).strength
+        found[name] = search(*mid_and_side(audio.samples), rate_hz=audio.sample_rate_hz).strength
     return source, made, found
 
 

@@ -43,6 +43,7 @@ class Listening:
 
     edges_s: [(start, end)] of the segments that the looks stand for.
     stretch: float32 [length], both channels together, STRETCH_S from the middle (all of a shorter recording).
+    stretch_side: float32 [length], half their difference there; zeros of a mono file.
     """
 
     samples: Float
@@ -50,6 +51,7 @@ class Listening:
     edges_s: tuple[tuple[float, float], ...]
     mono: bool
     stretch: Float
+    stretch_side: Float
     stretch_start_s: float
     _kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -75,23 +77,18 @@ class Listening:
 
     @cached_property
     def _spectra(self) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
-        """Mid and side, complex64 [looks, frames, BINS]; bins beyond the Nyquist frequency hold zero."""
+        """Mid and side, complex64 [looks, frames, BINS] each; bins beyond the Nyquist frequency hold zero."""
         window = round(self.sample_rate_hz / BIN_HZ)
         hop = round(self.sample_rate_hz * HOP_S)
         taper = np.hanning(window).astype(np.float32) * np.float32(2.0 / window)
-        halves = (
-            0.5 * (self.samples[:, 0] + self.samples[:, 1]),
-            0.5 * (self.samples[:, 0] - self.samples[:, 1]),
-        )
-        spectra = []
-        for half in halves[: 1 if self.mono else 2]:
-            frames = sliding_window_view(half, window, axis=1)[:, ::hop] * taper
-            spectrum = scipy.fft.rfft(frames, axis=2, workers=2)[..., :BINS]
-            missing = BINS - spectrum.shape[2]
-            spectra.append(np.pad(spectrum, ((0, 0), (0, 0), (0, missing))) if missing else spectrum)
-        if self.mono:
-            spectra.append(np.zeros_like(spectra[0]))
-        return spectra[0], spectra[1]
+        frames = 1 + (self.samples.shape[2] - window) // hop
+        mid, side = np.zeros((2, self.looks, frames, BINS), dtype=np.complex64)
+        heard = min(BINS, window // 2 + 1)
+        for look, (left, right) in enumerate(self.samples):  # one at a time stays in the cache
+            for half, of in ((left + right, mid), (left - right, side))[: 1 if self.mono else 2]:
+                cut = sliding_window_view(np.float32(0.5) * half, window)[::hop] * taper
+                of[look, :, :heard] = scipy.fft.rfft(cut, axis=1)[:, :heard]
+        return mid, side
 
     @property
     def mid(self) -> NDArray[np.complex64]:
@@ -158,15 +155,27 @@ def listen(audio: Audio, *, look_s: float | None = None) -> Listening:
         looks[index] = pair[:, first : first + length]
     mono = audio.channels == 1 or bool(np.array_equal(looks[:, 0], looks[:, 1]))
     first = max(pair.shape[1] - round(STRETCH_S * audio.sample_rate_hz), 0) // 2
-    middle = pair[:, first : first + round(STRETCH_S * audio.sample_rate_hz)]
+    mid, side = mid_and_side(pair[:, first : first + round(STRETCH_S * audio.sample_rate_hz)])
     return Listening(
         samples=looks,
         sample_rate_hz=audio.sample_rate_hz,
         edges_s=tuple(edges),
         mono=mono,
-        stretch=np.asarray(middle.mean(axis=0), dtype=np.float32),
+        stretch=mid,
+        stretch_side=side,
         stretch_start_s=first / audio.sample_rate_hz,
     )
+
+
+def mid_and_side(channels: Float) -> tuple[Float, Float]:
+    """Mean and half the difference of the first two channels, float32 [samples]; no difference where one is.
+
+    channels: float32 [channels, samples].
+    """
+    pair = channels[:2]
+    mid = np.asarray(pair.mean(axis=0), dtype=np.float32)
+    side = np.asarray(0.5 * (pair[0] - pair[1]), dtype=np.float32) if len(pair) > 1 else np.zeros_like(mid)
+    return mid, side
 
 
 def _power(spectrum: NDArray[np.complex64]) -> Float:

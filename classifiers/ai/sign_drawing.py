@@ -158,7 +158,8 @@ def _attacks(axes: Axes, listening: Listening) -> str:
 
 def _stride(axes: Axes, listening: Listening) -> str:
     found = STRIDE.find(listening)
-    band = Band.of(listening.stretch, rate_hz=listening.sample_rate_hz)
+    looked_at = listening.stretch_side if found.side else listening.stretch
+    band = Band.of(looked_at, rate_hz=listening.sample_rate_hz)
     over = np.zeros(0, dtype=np.float32) if band is None else band.over
     bin_hz = 1 / listening.stretch_s
     first = round(LOWEST_TONE_HZ / bin_hz)
@@ -172,7 +173,10 @@ def _stride(axes: Axes, listening: Listening) -> str:
         label = f"multiples of {found.lattice.spacing_hz:.2f} Hz"
         axes.vlines(on / 1000, LEAST_SHOWN_DB, tops, color="#a52a2a", lw=1.2, label=label)
         axes.legend(fontsize=7)
-    axes.set(xlabel="frequency in kHz", ylabel="dB above the neighbourhood", ylim=(LEAST_SHOWN_DB, None))
+    where = "; the channels' difference" if found.side else ""
+    axes.set(
+        xlabel=f"frequency in kHz{where}", ylabel="dB above the neighbourhood", ylim=(LEAST_SHOWN_DB, None)
+    )
     axes.grid(alpha=0.3)
     return (
         "Tones of the sound, a sixtieth of a hertz wide: those at exact multiples of one rate, all through"

@@ -18,21 +18,23 @@ from numpy.typing import NDArray
 from classifiers.ai import sign_repeats, sign_stride
 from classifiers.ai.degrade import republish
 from classifiers.ai.examples import CLEAN, PANEL, Source, read_middle
-from classifiers.ai.listening import STRETCH_S, Float
+from classifiers.ai.listening import STRETCH_S, Float, mid_and_side
 
 BATCH: Final = 8
 """Recordings between two writes of the cache: an hour's work is not lost to a stop."""
 
 Measure = Callable[[Float, int], float]
+"""Of a stretch, float32 [channels, samples], and its rate in Hz."""
 
 
-def stride_of(stretch: Float, rate_hz: int) -> float:
+def stride_of(channels: Float, rate_hz: int) -> float:
     """Decades of chance."""
-    return sign_stride.search(stretch, rate_hz=rate_hz).strength
+    return sign_stride.search(*mid_and_side(channels), rate_hz=rate_hz).strength
 
 
-def repeats_of(stretch: Float, rate_hz: int) -> float:
+def repeats_of(channels: Float, rate_hz: int) -> float:
     """Mean log odds of the strokes' likeness; NaN where there are too few, or too little to come back in."""
+    stretch, _ = mid_and_side(channels)
     if stretch.size < sign_repeats.LEAST_S * rate_hz:
         return float("nan")
     return sign_repeats.search(stretch, rate_hz=rate_hz).value
@@ -73,7 +75,7 @@ def _measure(source: Source, *, measure: Measure, condition: str) -> float:
     audio = read_middle(Path(source.path), length_s=STRETCH_S)
     if condition != CLEAN:
         audio = republish(audio, condition, hurried=True)
-    return measure(audio.samples.mean(axis=0).astype(np.float32), audio.sample_rate_hz)
+    return measure(audio.samples, audio.sample_rate_hz)
 
 
 def _key(source: Source, condition: str) -> str:

@@ -26,7 +26,7 @@ from classifiers.ai.sign_stride import (
     confirmed,
     fall,
     pitch,
-    search,
+    search_in,
 )
 from classifiers.ai.stride_band import Band
 from classifiers.audio import Audio
@@ -141,8 +141,8 @@ def test_what_a_tick_does_is_no_stride(ticks_hz: int) -> None:
     assert power[at].mean() > 3
     assert fall(power, spacing_hz=ticks_hz / 2, bin_hz=band.bin_hz) > MOST_FALL
     assert not confirmed(band, ticks_hz / 2)
-    assert search(with_tones, rate_hz=RATE_HZ).strength == 0
-    assert search(samples, rate_hz=RATE_HZ).strength == 0
+    assert search_in(with_tones, rate_hz=RATE_HZ).strength == 0
+    assert search_in(samples, rate_hz=RATE_HZ).strength == 0
 
 
 @pytest.mark.parametrize("stride", [256, 512, 1764])
@@ -188,7 +188,7 @@ def test_opus_leaves_no_stride_in_quiet_notes(bit_rate: int) -> None:
 def test_nothing_to_hear_has_no_tones() -> None:
     silence = np.zeros(RATE_HZ, dtype=np.float32)
     assert Band.of(silence, rate_hz=RATE_HZ) is None
-    assert search(silence, rate_hz=RATE_HZ).strength == 0
+    assert search_in(silence, rate_hz=RATE_HZ).strength == 0
 
 
 def test_each_look_is_asked_whether_the_tones_stand_there_too() -> None:
@@ -228,10 +228,46 @@ def test_channels_in_opposition_leave_nothing_to_hear() -> None:
     assert found(opposed).strength == 0
 
 
+def apart(*, bias: NDArray[np.float32], music: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Two channels: music in both alike, and what each of them has against the other."""
+    return np.concatenate((music + bias, music - bias)).astype(np.float32)
+
+
+def test_what_the_channels_share_hides_no_tones_of_their_difference() -> None:
+    """Loud music in the middle, over a stride 25 dB under it that each channel has of its own."""
+    bias = 0.02 * upsampled(stride=256, seconds=40)
+    music = 0.1 * np.random.default_rng(14).standard_normal(bias.shape)
+    listening = listen(Audio(apart(bias=bias, music=music), RATE_HZ))
+    assert search_in(listening.stretch, rate_hz=RATE_HZ).strength == 0
+    said = Stride().find(listening)
+    assert said.side
+    assert said.strength > 30
+    assert said.lattice.spacing_hz == pytest.approx(RATE_HZ / 256, abs=0.001)
+    assert Stride().present(listening).all()
+    assert "strongest tones of the channels' difference" in Stride().place(listening)
+
+
+def test_what_is_sure_in_the_middle_is_not_sought_in_the_difference() -> None:
+    stride = upsampled(stride=256)
+    said = found(apart(bias=0.5 * upsampled(stride=128), music=stride))
+    assert not said.side
+    assert said.lattice.spacing_hz == pytest.approx(RATE_HZ / 256, abs=0.001)
+
+
+@pytest.mark.parametrize("codec", ["mp3-64k", "mp3-128k", "opus-48k", "aac-64k", "aac-128k", "vorbis-96k"])
+@pytest.mark.parametrize("width", [0.01, 0.3])
+def test_codecs_leave_no_stride_in_what_they_write_of_a_difference(codec: str, width: float) -> None:
+    """Of a narrow one above all: joint stereo has few bits left for it."""
+    random = np.random.default_rng(15)
+    music = played()
+    wide = apart(bias=0.1 * width * random.standard_normal(music.shape), music=0.1 * music / music.std())
+    assert found(*through_codec(wide, rate_hz=RATE_HZ, codec=CODECS[codec])).strength == 0
+
+
 @pytest.mark.parametrize("length", [1, 100, 3000])
 def test_a_moment_is_too_short_to_have_tones(length: int) -> None:
     noise = np.random.default_rng(9).standard_normal(length).astype(np.float32)
-    assert search(noise, rate_hz=RATE_HZ).strength == 0
+    assert search_in(noise, rate_hz=RATE_HZ).strength == 0
 
 
 def test_what_is_played_over_hides_no_tones() -> None:
