@@ -137,7 +137,8 @@ def plot(results: dict[str, Any], path: Path) -> None:
             recalls.append(100 * recall["recall"])
             lows.append(100 * (recall["recall"] - recall["low"]))
             highs.append(100 * (recall["high"] - recall["recall"]))
-        mean = _percent(numbers["mean_recall"][MAIN])
+        # A tenth: a mean just under 100 % is not 100 %.
+        mean = f"{100 * numbers['mean_recall'][MAIN]:.1f}"
         axes.errorbar(
             recalls,
             spots,
