@@ -178,7 +178,7 @@ def search(mid: Float, side: Float, *, rate_hz: int, spectrum: NDArray[np.comple
 def search_in(stretch: Float, *, rate_hz: int, spectrum: NDArray[np.complex64] | None = None) -> Found:
     """The lattice of the tones of one signal, float32 [samples]; spectrum: of it, if it is known."""
     # Channels in opposition leave nothing in the middle but what a codec writes there.
-    quiet = 10 * np.log10(np.square(stretch).mean() + 1e-12) < LEAST_LOUDNESS_DB
+    quiet = 10 * np.log10(np.dot(stretch, stretch) / max(stretch.size, 1) + 1e-12) < LEAST_LOUDNESS_DB
     band = None if quiet else Band.of(stretch, rate_hz=rate_hz, spectrum=spectrum)
     if band is None:
         return NOTHING

@@ -57,7 +57,10 @@ class Band:
         bin_hz = rate_hz / max(stretch.size, 1)
         low = round(BAND_HZ[0] / bin_hz)
         high = round(min(BAND_HZ[1], 0.47 * rate_hz) / bin_hz)
-        if high - low < 10 * max(round(BLOCK_HZ / bin_hz), 1) or not np.abs(stretch).max(initial=0.0) > 0:
+        if (
+            high - low < 10 * max(round(BLOCK_HZ / bin_hz), 1)
+            or not max(stretch.max(initial=0.0), -stretch.min(initial=0.0)) > 0
+        ):
             return None
         band: NDArray[np.complex64] = (scipy.fft.rfft(stretch) if spectrum is None else spectrum)[:high]
         size = np.abs(band)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.fft
 from scipy.signal import butter, sosfilt
 
 from classifiers.ai.calibration import ACCUSING
@@ -166,20 +165,17 @@ class TestAnswer:
         samples = 0.1 * np.random.default_rng(2).standard_normal((channels, 10 * 48_000))
         detector.assess(Audio(samples.astype(np.float32), 48_000))
 
-    def test_three_minutes_cost_a_few_spectra_of_a_minute(self, detector: Detector) -> None:
-        """Seven to twelve of them, whether the machine is slow or fast; seconds: `bench.detector_speed`."""
+    def test_three_minutes_are_heard_in_time(self, detector: Detector) -> None:
         samples = 0.1 * np.random.default_rng(3).standard_normal((2, 180 * RATE_HZ))
         audio = Audio(samples.astype(np.float32), RATE_HZ)
-        minute = audio.samples[0, : 60 * RATE_HZ]
-        heard_s, spectrum_s = [], []
-        for _ in range(4):  # in turn, the least of each: what other programs cost is not what is asked
+        detector.assess(audio)
+        spent_s = []
+        for _ in range(3):  # the least of three: what other programs cost is not what is asked
             began_s = time.process_time()
             detector.assess(audio)
-            between_s = time.process_time()
-            scipy.fft.rfft(minute)
-            heard_s.append(between_s - began_s)
-            spectrum_s.append(time.process_time() - between_s)
-        assert min(heard_s) < 25 * min(spectrum_s)
+            spent_s.append(time.process_time() - began_s)
+        # CPU seconds over all threads: two cores give 1 s of them in the half second that is promised.
+        assert min(spent_s) < 1.0
 
     def test_a_picture_is_drawn(self, detector: Detector, tmp_path: Path) -> None:
         audio = human_music()
