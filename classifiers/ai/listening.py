@@ -17,6 +17,7 @@ import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from classifiers.ai.long_spectrum import long_spectrum
 from classifiers.audio import Audio
 
 SEGMENT_S: Final = 5.0
@@ -64,8 +65,8 @@ class Listening:
 
     @cached_property
     def stretch_spectrum(self) -> NDArray[np.complex64]:
-        """Of the whole stretch, complex64 [length // 2 + 1]: 60 ms for a minute, and two signs look at it."""
-        return np.asarray(scipy.fft.rfft(self.stretch))
+        """Of the whole stretch, complex64 [length // 2 + 1]: two signs look at it."""
+        return long_spectrum(self.stretch)
 
     @property
     def stretch_s(self) -> float:

@@ -134,10 +134,10 @@ def search(stretch: Float, *, rate_hz: int, spectrum: NDArray[np.complex64] | No
 
 def whitened(stretch: Float, *, rate_hz: int, spectrum: NDArray[np.complex64] | None = None) -> Float:
     """The band at RATE_HZ, each frequency over the mean around it: float32 [samples]."""
-    size = scipy.fft.next_fast_len(stretch.size, real=True)
+    # A minute has a length that transforms fast at any usual rate (2, 3, 5 and 7 alone divide it).
+    size = scipy.fft.next_fast_len(stretch.size)
     bin_hz = rate_hz / size
     low, high = (round(edge / bin_hz) for edge in (BAND_HZ[0], min(BAND_HZ[1], 0.47 * rate_hz)))
-    # A minute at any usual rate has a length that transforms fast; others are made longer.
     known = None if size != stretch.size else spectrum
     whole: NDArray[np.complex64] = scipy.fft.rfft(stretch, size) if known is None else known
     inside = whole[low:high]

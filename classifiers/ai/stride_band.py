@@ -15,6 +15,7 @@ from scipy.ndimage import uniform_filter1d
 
 from classifiers.ai.lattice import Double
 from classifiers.ai.listening import Float
+from classifiers.ai.long_spectrum import long_spectrum
 
 BAND_HZ: Final = (1_000.0, 15_500.0)
 WHITE_HZ: Final = 30.0
@@ -62,7 +63,7 @@ class Band:
             or not max(stretch.max(initial=0.0), -stretch.min(initial=0.0)) > 0
         ):
             return None
-        band: NDArray[np.complex64] = (scipy.fft.rfft(stretch) if spectrum is None else spectrum)[:high]
+        band: NDArray[np.complex64] = (long_spectrum(stretch) if spectrum is None else spectrum)[:high]
         size = np.abs(band)
         over = np.asarray(size / _smooth(size, low, bin_hz), dtype=np.float32)
         return cls(band, over=over, low=low, bin_hz=bin_hz)
