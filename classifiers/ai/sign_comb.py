@@ -21,7 +21,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from classifiers.ai.listening import Float, Listening
+from classifiers.ai.listening import Float, Listening, decibels, power
 from classifiers.ai.signs import Features
 
 FINE_BIN_HZ: Final = 4.0
@@ -72,15 +72,15 @@ def flattened_spectrum(listening: Listening) -> Float:
     """dB above the running mean, clipped, float32 [looks, bins of FINE_BIN_HZ up to 15 kHz]."""
     rate_hz = listening.sample_rate_hz
     window = round(rate_hz / FINE_BIN_HZ)
-    mono = listening.samples.mean(axis=1)
-    if float(np.square(mono).sum()) < 0.01 * float(np.square(listening.samples).mean(axis=1).sum()):
+    mono = listening.middle
+    if np.vdot(mono, mono) < 0.01 * 0.5 * np.vdot(listening.samples, listening.samples):
         mono = listening.samples[:, 0]  # polarity-inverted channels cancel in the mid
     taper = np.hanning(window).astype(np.float32)
     frames = sliding_window_view(mono, window, axis=1)[:, :: window // 2] * taper
     bins = round(BANDS_HZ[-1][1] / FINE_BIN_HZ)
-    power = np.square(np.abs(scipy.fft.rfft(frames, axis=2, workers=2)[..., :bins]))
-    floor = np.maximum(power.max(axis=(1, 2), keepdims=True) * np.float32(1e-11), np.float32(1e-12))
-    level_db = (10 * np.log10(power + floor)).mean(axis=1)
+    cells = power(scipy.fft.rfft(frames, axis=2)[..., :bins])
+    cells += np.maximum(cells.max(axis=(1, 2), keepdims=True) * np.float32(1e-11), np.float32(1e-12))
+    level_db = decibels(cells).mean(axis=1)
     level_db = np.pad(level_db, ((0, 0), (0, bins - level_db.shape[1])), mode="edge")
     flat = level_db - uniform_filter1d(level_db, round(SMOOTH_HZ / FINE_BIN_HZ), axis=1, mode="nearest")
     return np.asarray(np.clip(flat, -CLIP_DB, CLIP_DB), dtype=np.float32)

@@ -13,7 +13,7 @@ import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import uniform_filter1d
 
-from classifiers.ai.listening import Listening
+from classifiers.ai.listening import Listening, decibels, power
 from classifiers.ai.signs import Features
 
 WINDOW_S: Final = 0.2
@@ -43,13 +43,11 @@ class Grain:
         rate_hz = listening.sample_rate_hz
         window = round(rate_hz * WINDOW_S)
         bin_hz = rate_hz / window
-        mid = listening.samples.mean(axis=1)
-        frames = sliding_window_view(mid, window, axis=1)[:, :: window // 2]
-        spectrum = scipy.fft.rfft(frames * np.hanning(window).astype(np.float32), axis=2, workers=2)
-        spectrum = spectrum[..., : round(BANDS_HZ[-1][1] / bin_hz)]
-        power = np.square(spectrum.real) + np.square(spectrum.imag)
-        loudest = np.maximum(power.max(axis=(1, 2), keepdims=True), np.float32(1e-12))
-        level_db = 10 * np.log10(np.maximum(power / loudest, np.float32(DEPTH)))
+        frames = sliding_window_view(listening.middle, window, axis=1)[:, :: window // 2]
+        spectrum = scipy.fft.rfft(frames * np.hanning(window).astype(np.float32), axis=2)
+        level = power(spectrum[..., : round(BANDS_HZ[-1][1] / bin_hz)])
+        level /= np.maximum(level.max(axis=(1, 2), keepdims=True), np.float32(1e-12))
+        level_db = decibels(np.maximum(level, np.float32(DEPTH), out=level))
         smooth = round(SMOOTH_HZ / bin_hz) | 1
         rest_db = level_db - uniform_filter1d(level_db, smooth, axis=2, mode="nearest")
         columns = []

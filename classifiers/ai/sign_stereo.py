@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from classifiers.ai.listening import BIN_HZ, Listening
+from classifiers.ai.listening import BIN_HZ, Listening, power
 from classifiers.ai.signs import BANDS_HZ, Features
 
 
@@ -30,26 +30,29 @@ class Stereo:
         if listening.mono:
             out[:, -1] = 1.0
             return out
-        mid, side = listening.mid, listening.side
+        # Left and right are mid ± side: their powers and their product follow from those of mid and side.
+        mid_power, side_power = power(listening.mid), power(listening.side)
+        cross = listening.mid * listening.side.conj()
+        both, apart = mid_power + side_power, mid_power - side_power
+        alone = np.sqrt(
+            np.maximum((both + 2 * cross.real).sum(axis=1), 0.0)
+            * np.maximum((both - 2 * cross.real).sum(axis=1), 0.0)
+        )
+        between = np.hypot(apart.sum(axis=1), 2 * cross.imag.sum(axis=1))
+        coherence = between / (alone + np.float32(1e-14))
         for index, (low_hz, high_hz) in enumerate(BANDS_HZ):
             band = slice(round(low_hz / BIN_HZ), round(high_hz / BIN_HZ))
-            m, s = mid[..., band], side[..., band]
-            mid_power = np.square(np.abs(m)).sum(axis=2) + np.float32(1e-14)
-            side_power = np.square(np.abs(s)).sum(axis=2) + np.float32(1e-14)
-            width = np.clip(np.log10(side_power / mid_power), -5, 2)  # [looks, frames]
-            cross = (m * s.conj()).sum(axis=2)
-            geometric = np.sqrt(mid_power * side_power)
-            left = m + s
-            right = m - s
-            between = np.abs((left * right.conj()).sum(axis=1))
-            alone = np.sqrt(np.square(np.abs(left)).sum(axis=1) * np.square(np.abs(right)).sum(axis=1))
+            m, s = (one[..., band].sum(axis=2) + np.float32(1e-14) for one in (mid_power, side_power))
+            width = np.clip(np.log10(s / m), -5, 2)  # [looks, frames]
+            turned = cross[..., band].sum(axis=2)
+            geometric = np.sqrt(m * s)
             out[:, 5 * index : 5 * index + 5] = np.stack(
                 (
                     np.median(width, axis=1),
                     width.std(axis=1),
-                    (np.abs(cross.real) / geometric).mean(axis=1),
-                    (np.abs(cross.imag) / geometric).mean(axis=1),
-                    (between / (alone + np.float32(1e-14))).mean(axis=1),
+                    (np.abs(turned.real) / geometric).mean(axis=1),
+                    (np.abs(turned.imag) / geometric).mean(axis=1),
+                    coherence[:, band].mean(axis=1),
                 ),
                 axis=1,
             )

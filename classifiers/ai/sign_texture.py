@@ -53,7 +53,7 @@ class Texture:
             scatter = rest.std(axis=(1, 2)) + np.float32(0.1)
             unit = (rest - rest.mean(axis=(1, 2), keepdims=True)) / scatter[:, None, None]
             square = unit * unit
-            frames_db = level.mean(axis=2)
+            loud_db, quiet_db = np.percentile(level.mean(axis=2), (95, 5), axis=1)
             first, middle, last = cells[:, : -2 * STEP], cells[:, STEP:-STEP], cells[:, 2 * STEP :]
             turning = first * last
             turning *= np.conj(middle * middle)
@@ -67,7 +67,7 @@ class Texture:
                 (unit[:, :-STEP] * unit[:, STEP:]).mean(axis=(1, 2)),
                 (unit[:, : -4 * STEP] * unit[:, 4 * STEP :]).mean(axis=(1, 2)),
                 (unit[..., :-4] * unit[..., 4:]).mean(axis=(1, 2)),
-                (np.percentile(frames_db, 95, axis=1) - np.percentile(frames_db, 5, axis=1)) / 20,
+                (loud_db - quiet_db) / 20,
                 run,
                 (level <= -DEPTH_DB + 1).mean(axis=(1, 2)),
             ]

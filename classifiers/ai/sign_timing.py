@@ -13,7 +13,7 @@ import numpy as np
 import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
 
-from classifiers.ai.listening import Listening
+from classifiers.ai.listening import Listening, power
 from classifiers.ai.signs import Features
 
 STEP_S: Final = 0.0025
@@ -38,19 +38,26 @@ class Timing:
     def measure(self, listening: Listening) -> Features:
         step = round(listening.sample_rate_hz * STEP_S)
         window = WINDOW_STEPS * step
-        mono = listening.samples.mean(axis=1)
-        frames = sliding_window_view(mono, window, axis=1)[:, ::step]
-        power = np.square(np.abs(scipy.fft.rfft(frames * np.hanning(window).astype(np.float32), axis=2)))
         bin_hz = listening.sample_rate_hz / window
+        edges = [
+            (int(low_hz / bin_hz), max(int(high_hz / bin_hz), int(low_hz / bin_hz) + 1))
+            for low_hz, high_hz in BANDS_HZ
+        ]
+        bands = np.zeros((window // 2 + 1, len(BANDS_HZ)), dtype=np.float32)
+        for index, (low, high) in enumerate(edges):
+            bands[low:high, index] = 1.0  # none beyond the Nyquist frequency
+        taper = np.hanning(window).astype(np.float32)
+        energy = np.stack(
+            [
+                power(scipy.fft.rfft(sliding_window_view(look, window)[::step] * taper, axis=1)) @ bands
+                for look in listening.middle
+            ]
+        )
+        floor = np.maximum(energy.max(axis=1, keepdims=True) * np.float32(DEPTH), np.float32(1e-12))
+        levels = np.log(energy + floor)
         columns, rises = [], []
-        for low_hz, high_hz in BANDS_HZ:
-            band = power[..., int(low_hz / bin_hz) : max(int(high_hz / bin_hz), int(low_hz / bin_hz) + 1)]
-            if band.shape[2] == 0:
-                level = np.zeros(power.shape[:2], dtype=np.float32)
-            else:
-                energy = band.sum(axis=2)
-                floor = np.maximum(energy.max(axis=1, keepdims=True) * np.float32(DEPTH), np.float32(1e-12))
-                level = np.log(energy + floor)
+        for index in range(len(BANDS_HZ)):
+            level = levels[..., index]
             change = np.diff(level, axis=1)
             scatter = change.std(axis=1, keepdims=True) + np.float32(1e-3)
             unit = (change - change.mean(axis=1, keepdims=True)) / scatter
