@@ -157,7 +157,7 @@ class Detector:
             return _unknown(reason)
         sounding = listening.loudness_db >= LEAST_LOUDNESS_DB
         long = bool(sounding.sum() >= LONG_LOOKS)
-        with ThreadPoolExecutor(2) as beside:  # two thirds of the work, on the second core where there is one
+        with ThreadPoolExecutor(1) as beside:  # a third of the work, on the second core where there is one
             found = beside.submit(STRIDE.find, listening) if long and self.stride is not None else None
             again = beside.submit(REPEATS.find, listening) if long and self.repeats is not None else None
             heard = measure(listening)
