@@ -53,11 +53,15 @@ def test_a_look_lies_inside_its_segment() -> None:
     assert np.sum(loud > -20) == 1
 
 
-def test_the_band_limit_is_found() -> None:
+def limited_noise(highest_hz: float) -> Audio:
     audio = noise(6.0, rate_hz=44_100)
     spectrum = np.fft.rfft(audio.samples)
-    spectrum[:, round(9000 * 6.0) :] = 0
-    limited = Audio(np.fft.irfft(spectrum, n=audio.samples.shape[1]).astype(np.float32), 44_100)
+    spectrum[:, round(highest_hz * 6.0) :] = 0
+    return Audio(np.fft.irfft(spectrum, n=audio.samples.shape[1]).astype(np.float32), 44_100)
+
+
+def test_the_band_limit_is_found() -> None:
+    limited = limited_noise(9000.0)
     assert listen(limited).band_limit_hz == pytest.approx(9000, abs=300)  # the window spreads a little
 
 
@@ -83,6 +87,13 @@ class TestGround:
         assert reason is not None
         assert "band-limited" in reason
         assert LEAST_BAND_HZ > 4000
+
+    @pytest.mark.parametrize(("highest_hz", "heard"), [(3_400.0, False), (4_700.0, False), (5_500.0, True)])
+    def test_soft_music_without_highs_has_ground_and_a_telephone_none(
+        self, highest_hz: float, *, heard: bool
+    ) -> None:
+        reason = no_ground(listen(limited_noise(highest_hz)), duration_s=6.0)
+        assert (reason is None) == heard
 
     def test_full_band_noise_has_ground(self) -> None:
         assert no_ground(listen(noise(6.0)), duration_s=6.0) is None
