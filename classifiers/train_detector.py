@@ -33,7 +33,12 @@ from classifiers.ai.examples import (
     machine_sources,
     synthetic_sources,
 )
-from classifiers.ai.stride_training import calibrate_stride, measure_strides, report_stride
+from classifiers.ai.stride_training import (
+    calibrate_stride,
+    measure_short_strides,
+    measure_strides,
+    report_stride,
+)
 from classifiers.ai.training import (
     FOLDS,
     Table,
@@ -74,10 +79,12 @@ def main(arguments: list[str] | None = None) -> int:
         strides = measure_strides(recordings, cache=options.cache, workers=options.workers)
         strengths = np.array([strides[source.path, CLEAN] for source in recordings])
         stride = calibrate_stride(recordings, strengths)
+        short = measure_short_strides(recordings, cache=options.cache, workers=options.workers)
         console.print("looking for repeats")
         repeats = measure_repeats(recordings, cache=options.cache, workers=options.workers)
         console.print("learning")
-        detector, report = train(table.with_strides(strides).with_repeats(repeats), stride=stride)
+        table = table.with_strides(strides).with_short_strides(short).with_repeats(repeats)
+        detector, report = train(table, stride=stride)
         report["stride"] = report_stride(recordings, strengths, stride)
     except SoundalikeError as error:
         console.print(f"[red]{error}[/red]")

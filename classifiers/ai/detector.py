@@ -56,9 +56,10 @@ rate (console and tracker music, on its grid of ticks) has as many."""
 TOGETHER: Final = "together"
 """The scorer that sees the numbers of all signs at once: what none of them shows alone."""
 LONG_LOOKS: Final = 4
-"""From this many looks on the calibration of long recordings holds."""
+"""From this many looks on the calibration of long recordings holds, repeats are looked for, and somebody may
+be accused: in less a human loop has shown tones as exact as a decoder's."""
 NO_STRIDE: Final = "no ground to act on: what was learnt accuses nobody without exact tones at one rate"
-TOO_SHORT_TO_ACCUSE: Final = "no ground to act on: too little sound to look for exact tones in (20 s)"
+TOO_SHORT_TO_ACCUSE: Final = "no ground to act on: less than 20 s of sound accuse nobody"
 MIXED: Final = (0.25, 0.75)
 """Segments under the first and others over the second make a recording "mixed"."""
 
@@ -158,7 +159,7 @@ class Detector:
         sounding = listening.loudness_db >= LEAST_LOUDNESS_DB
         long = bool(sounding.sum() >= LONG_LOOKS)
         with ThreadPoolExecutor(1) as beside:  # a third of the work, on the second core where there is one
-            found = beside.submit(STRIDE.find, listening) if long and self.stride is not None else None
+            found = beside.submit(STRIDE.find, listening) if self.stride is not None else None
             again = beside.submit(REPEATS.find, listening) if long and self.repeats is not None else None
             heard = measure(listening)
             odds = self.sign_odds(heard)
@@ -174,7 +175,7 @@ class Detector:
         score += adds + (returning or 0.0)
         reading = (self.long if long else self.short).read(score)
         held_back = ""
-        if not self._stands(stride) and reading.low > CAUTIOUS:
+        if not (long and self._stands(stride)) and reading.low > CAUTIOUS:
             reading = replace(reading, low=CAUTIOUS)
             held_back = NO_STRIDE if long else TOO_SHORT_TO_ACCUSE
         present = STRIDE.present(listening) if adds > 0 else np.zeros(listening.looks, dtype=bool)

@@ -24,10 +24,21 @@ LEAST_DECADES: Final = 10.0
 have none, and of 2,724 clips of 54 and 56 s one has 35 and one 11; by both looks the minutes of 227, and
 1,290 clips of 54 s, have none (docs/ai.md). From here on the sign is shown."""
 
+SHORT_S: Final = 10.0
+"""Between the shortest clip of which anything is said (4.5 s) and the longest that accuses nobody (20 s)."""
+
 
 def measure_strides(sources: list[Source], *, cache: Path, workers: int = 1) -> dict[tuple[str, str], float]:
     """Decades of chance by path and condition, of all recordings through every codec of the panel."""
     return measure_panel(sources, stride_of, cache=cache / "strides.json", workers=workers)
+
+
+def measure_short_strides(
+    sources: list[Source], *, cache: Path, workers: int = 1
+) -> dict[tuple[str, str], float]:
+    """The same of SHORT_S alone: what a clip shows that is too short to accuse anybody."""
+    path = cache / "strides-short.json"
+    return measure_panel(sources, stride_of, cache=path, workers=workers, length_s=SHORT_S)
 
 
 def calibrate_stride(sources: list[Source], strengths: NDArray[np.float64]) -> Calibration:

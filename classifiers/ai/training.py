@@ -61,7 +61,7 @@ class Table:
     features: by sign, float32 [looks, features]. groups, kinds, tracks: str [looks]. conditions, codecs: as
     in `classifiers.ai.examples.Excerpt`, "none" for no codec. places: int64 [looks], which of the recording.
     decades, repeats: float64 [looks], the stride of the whole recording in that condition and how its strokes
-    come back; NaN where not measured.
+    come back; short_decades: the stride of ten seconds of it. NaN where not measured.
     """
 
     features: dict[str, Float]
@@ -73,6 +73,7 @@ class Table:
     places: NDArray[np.int64]
     decades: NDArray[np.float64]
     repeats: NDArray[np.float64]
+    short_decades: NDArray[np.float64]
 
     @property
     def machine_made(self) -> Flags:
@@ -85,6 +86,11 @@ class Table:
             clean = np.nan if self.machine_made[index] else strides.get((track, CLEAN), np.nan)
             decades[index] = strides.get((track, condition), clean)
         return replace(self, decades=decades)
+
+    def with_short_strides(self, strides: dict[tuple[str, str], float]) -> Table:
+        """By path and condition; single places and chains were not measured so."""
+        keys = zip(self.tracks, self.conditions, strict=True)
+        return replace(self, short_decades=np.array([strides.get(key, np.nan) for key in keys]))
 
     def with_repeats(self, values: dict[tuple[str, str], float]) -> Table:
         """By path and condition. Single places and chains are too short to come back in."""
@@ -119,6 +125,7 @@ def measure_sources(sources: list[Source], *, cache: Path, workers: int = 1) -> 
         places=np.concatenate([part["places"] for part in parts]),
         decades=np.full(sum(counts), np.nan),
         repeats=np.full(sum(counts), np.nan),
+        short_decades=np.full(sum(counts), np.nan),
     )
 
 
@@ -264,7 +271,7 @@ def fit(
         weights=joint,
         offset=offset,
         familiarity=fit_familiarity(standardised, weights=np.ones(len(standardised))),
-        short=_calibration(table, score, real, by_track=False),
+        short=_calibration(table, score, real, by_track=False, decade=decade),
         long=_calibration(table, heard, real, by_track=True, decade=decade),
         stride=stride,
         decade=decade,
@@ -340,7 +347,7 @@ def with_decades(table: Table, score: NDArray[Any], decade: float) -> NDArray[np
 def _calibration(
     table: Table, score: NDArray[Any], real: Flags, *, by_track: bool, decade: float = 0.0
 ) -> Calibration:
-    """Of single looks, or of recordings: the mean over the places of the panel, and the stride.
+    """Of single looks, or of recordings: the mean over the places of the panel; and the stride.
 
     A human recording counts once, with the codec in which it scores *highest*: whoever is accused through one
     of them is accused. Machine-made ones count in every codec, for the share that is found.
@@ -349,6 +356,8 @@ def _calibration(
     if by_track and decade > 0:
         score = with_decades(table, score, decade)
         panel &= np.isfinite(score)
+    elif decade > 0:
+        score = score + decade * np.minimum(np.nan_to_num(table.short_decades), MOST_DECADES)
     units = table.tracks if by_track else np.char.add(table.tracks, table.places.astype(str))
     scores, machine, groups = _by_unit(table, score, panel, units)
     if not by_track:

@@ -41,28 +41,40 @@ def repeats_of(channels: Float, rate_hz: int) -> float:
 
 
 def measure_recordings(
-    sources: list[Source], measure: Measure, *, cache: Path, workers: int = 1, condition: str = CLEAN
+    sources: list[Source],
+    measure: Measure,
+    *,
+    cache: Path,
+    workers: int = 1,
+    condition: str = CLEAN,
+    length_s: float = STRETCH_S,
 ) -> NDArray[np.float64]:
-    """`measure` of every recording, float64 [sources]; what stands in the file `cache` is not done again."""
+    """`measure` of the middle of every recording, float64 [sources].
+
+    What stands in the file `cache` is not done again: each length has its own.
+    """
     known: dict[str, float] = json.loads(cache.read_text(encoding="utf-8")) if cache.exists() else {}
     missing = [source for source in sources if _key(source, condition) not in known]
     cache.parent.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(workers) as pool:
         for first in range(0, len(missing), BATCH):
             batch = missing[first : first + BATCH]
-            numbers = pool.map(partial(_measure, measure=measure, condition=condition), batch)
-            known |= {_key(source, condition): one for source, one in zip(batch, numbers, strict=True)}
+            one = partial(_measure, measure=measure, condition=condition, length_s=length_s)
+            numbers = pool.map(one, batch)
+            known |= {_key(source, condition): value for source, value in zip(batch, numbers, strict=True)}
             cache.write_text(json.dumps(known, indent=0, sort_keys=True) + "\n", encoding="utf-8")
     return np.array([known[_key(source, condition)] for source in sources])
 
 
 def measure_panel(
-    sources: list[Source], measure: Measure, *, cache: Path, workers: int = 1
+    sources: list[Source], measure: Measure, *, cache: Path, workers: int = 1, length_s: float = STRETCH_S
 ) -> dict[tuple[str, str], float]:
     """`measure` by path and condition: of all recordings, as published and through the panel."""
     found: dict[tuple[str, str], float] = {}
     for condition in (CLEAN, *PANEL):
-        numbers = measure_recordings(sources, measure, cache=cache, workers=workers, condition=condition)
+        numbers = measure_recordings(
+            sources, measure, cache=cache, workers=workers, condition=condition, length_s=length_s
+        )
         found |= {(source.path, condition): float(one) for source, one in zip(sources, numbers, strict=True)}
     return found
 
@@ -71,8 +83,8 @@ def measure_repeats(sources: list[Source], *, cache: Path, workers: int = 1) -> 
     return measure_panel(sources, repeats_of, cache=cache / "repeats.json", workers=workers)
 
 
-def _measure(source: Source, *, measure: Measure, condition: str) -> float:
-    audio = read_middle(Path(source.path), length_s=STRETCH_S)
+def _measure(source: Source, *, measure: Measure, condition: str, length_s: float) -> float:
+    audio = read_middle(Path(source.path), length_s=length_s)
     if condition != CLEAN:
         audio = republish(audio, condition, hurried=True)
     return measure(audio.samples, audio.sample_rate_hz)

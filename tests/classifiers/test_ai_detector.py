@@ -224,7 +224,7 @@ class TestStride:
     def test_what_is_held_back_without_it_says_why(
         self, detector: Detector, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A score that would accuse, of music without a stride and of a clip too short to look for one."""
+        """A score that would accuse, of music without a stride and of a clip too short to accuse on."""
         monkeypatch.setattr(detector, "_offset", 30.0)
         whole = human_music()
         clip = Audio(whole.samples[:, : 12 * whole.sample_rate_hz], whole.sample_rate_hz)
@@ -257,10 +257,20 @@ class TestStride:
         assert with_it.score > plain.score
         assert not accused(with_it)
 
-    def test_short_clips_are_heard_without_it(self, leaning: Detector) -> None:
-        clip = strided(human_music())
-        clip = Audio(clip.samples[:, : 12 * clip.sample_rate_hz], clip.sample_rate_hz)
-        assert all(sign.name != "stride" for sign in leaning.assess(clip).signs)
+    def test_in_short_clips_it_counts_and_accuses_nobody(
+        self, leaning: Detector, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(leaning, "_offset", 30.0)
+        plain, with_it = (
+            leaning.assess(Audio(audio.samples[:, : 12 * audio.sample_rate_hz], audio.sample_rate_hz))
+            for audio in (human_music(), strided(human_music()))
+        )
+        assert plain.score is not None
+        assert with_it.score is not None
+        assert with_it.score >= plain.score + leaning.decade * LEAST_DECADES
+        assert any(sign.name == "stride" for sign in with_it.signs)
+        assert not accused(with_it)
+        assert with_it.reason == TOO_SHORT_TO_ACCUSE
 
     def test_it_accuses_nobody_of_whom_the_rest_says_human(self, detector: Detector) -> None:
         """A synthesiser that the rest finds human, with every decade there is."""

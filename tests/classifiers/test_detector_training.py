@@ -27,9 +27,12 @@ from classifiers.ai.examples import (
     render,
     synthetic_sources,
 )
+from classifiers.ai.listening import STRETCH_S
 from classifiers.ai.stride_training import (
     LEAST_DECADES,
+    SHORT_S,
     calibrate_stride,
+    measure_short_strides,
     measure_strides,
     report_stride,
 )
@@ -44,6 +47,7 @@ from classifiers.ai.training import (
     out_of_fold,
     with_repeats,
 )
+from classifiers.ai.whole import measure_recordings
 from classifiers.train_detector import main, sources_of, train
 
 
@@ -76,6 +80,7 @@ def table(*, tell: float, tracks: int = 5) -> Table:
         places=np.zeros(len(rows), dtype=np.int64),
         decades=np.full(len(rows), np.nan),
         repeats=np.full(len(rows), np.nan),
+        short_decades=np.full(len(rows), np.nan),
     )
 
 
@@ -227,6 +232,48 @@ def test_strides_are_measured_once_through_every_codec(tmp_path: Path) -> None:
     path.unlink()
     assert measure_strides(sources, cache=tmp_path) == first
     assert first == {(str(path), condition): 0.0 for condition in (CLEAN, *PANEL)}
+
+
+def seconds_of(channels: np.ndarray, rate_hz: int) -> float:
+    return float(channels.shape[1] / rate_hz)
+
+
+def test_short_strides_are_those_of_ten_seconds_and_kept_apart(tmp_path: Path) -> None:
+    path = tmp_path / "music.wav"
+    noise = 0.1 * np.random.default_rng(0).standard_normal((70 * 22_050, 2))
+    soundfile.write(path, noise, 22_050)
+    sources = [Source(str(path), "human", "krank", "train")]
+    for length_s in (SHORT_S, STRETCH_S):
+        cache = tmp_path / f"{length_s}.json"
+        (heard_s,) = measure_recordings(sources, seconds_of, cache=cache, length_s=length_s)
+        assert heard_s == length_s
+    first = measure_short_strides(sources, cache=tmp_path)
+    whole = measure_strides(sources, cache=tmp_path)
+    path.unlink()
+    assert measure_short_strides(sources, cache=tmp_path) == first
+    assert measure_strides(sources, cache=tmp_path) == whole
+    assert len(list(tmp_path.glob("strides*.json"))) == 2
+
+
+def test_short_clips_are_calibrated_with_what_the_stride_adds() -> None:
+    """Machines that show it get another curve; a human recording that shows it raises the rate up there."""
+    rows = table(tell=0.5, tracks=10)
+    odds, scored = out_of_fold(rows)
+    machine = rows.machine_made
+    decades = np.where(machine, 30.0, 0.0)
+    shown = rows.with_short_strides(
+        dict.fromkeys(zip(rows.tracks[machine], rows.conditions[machine], strict=True), 30.0)
+    )
+    assert np.isnan(shown.short_decades[~machine]).all()
+    human = rows.tracks[rows.kinds == "human"][0]
+    fooled = replace(shown, short_decades=np.where(rows.tracks == human, 30.0, shown.short_decades))
+    without, heard, wrong = (
+        fit(replace(one, decades=decades), odds, scored).short for one in (rows, shown, fooled)
+    )
+    assert not np.array_equal(heard.probability, without.probability)
+    assert np.array_equal(heard.false_positive_rate, without.false_positive_rate)
+    assert (wrong.false_positive_rate >= heard.false_positive_rate).all()
+    assert (wrong.false_positive_rate > heard.false_positive_rate).any()
 
 
 def test_the_stride_counts_and_never_for_more_than_leaning_allows() -> None:
