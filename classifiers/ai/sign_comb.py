@@ -65,7 +65,7 @@ class Comb:
     def place(self, listening: Listening) -> str:
         _, _, joint, _, spacing_hz = listening.once(self.name, lambda: _cepstra(listening))
         mean = joint.mean(axis=0)
-        return f"strongest even spacing {spacing_hz[mean.argmax()]:.1f} Hz (height {mean.max():.2f})"
+        return f"Its strongest even spacing is {spacing_hz[mean.argmax()]:.1f} Hz (height {mean.max():.2f})."
 
 
 def flattened_spectrum(listening: Listening) -> Float:

@@ -71,6 +71,11 @@ human recordings are within one cent, the rates of latents 20 and more off."""
 TOLD_BY_LEVEL_S: Final = 54.0
 """In less than this a bass on one note can be too soft for MOST_PITCH, and the scale is asked. Not in more: a
 change of speed by a tenth puts 25, 50, 100 and 200 Hz on four A's."""
+SEQUENCED_S: Final = 20.0
+"""In less a beat and its multiples are not told apart so well: sequenced music shows lattices of notes."""
+FASTEST_NOTES_HZ: Final = 42.0
+"""Sixty-fourths at 160 beats a minute. In less than SEQUENCED_S a slower lattice is one of notes: most that
+cuts of human recordings had were at 20 to 40 Hz (docs/ai.md), and only decoders of 25 Hz have one there."""
 SWELLS: Final = 8.0
 """Standard deviations above chance of the swelling at all multiples once the tones are gone. A held B flat of
 110 decades has up to 5.4, depending on where the minute is cut; decoders 10 to 200, a handful of 350 less."""
@@ -159,6 +164,10 @@ class Stride:
             f" {lattice.spacing_hz:.2f} Hz, {start_s:.0f}–{start_s + listening.stretch_s:.0f} s;"
             f" by chance once in 10^{found.strength:.0f}. {found.held:.0%} of all its multiples hold a tone,"
             " and what lies between the tones swells at the same rate."
+        ) + (
+            " In so short a clip sequenced music may show it, too."
+            if listening.stretch_s < SEQUENCED_S
+            else ""
         )
 
 
@@ -196,9 +205,10 @@ def search_in(stretch: Float, *, rate_hz: int, spectrum: NDArray[np.complex64] |
 
 
 def confirmed(band: Band, spacing_hz: float) -> bool:
-    """Whether tones at multiples of `spacing_hz` are a decoder's: no pitch, and what lies between swells."""
+    """Whether tones at multiples of `spacing_hz` are a decoder's: neither pitch nor notes, and it swells."""
     note = cents_from_a_note(spacing_hz) < MOST_CENTS and TOLD_BY_LEVEL_S * band.bin_hz > 1
-    if note or pitch(band, spacing_hz) > MOST_PITCH:
+    sequenced = spacing_hz < FASTEST_NOTES_HZ and SEQUENCED_S * band.bin_hz > 1
+    if note or sequenced or pitch(band, spacing_hz) > MOST_PITCH:
         return False
     between = band.swelling(without_hz=spacing_hz)
     bins = band.multiples(spacing_hz, least_hz=SWELLING_HZ[0], most_hz=SWELLING_HZ[1])

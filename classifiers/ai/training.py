@@ -22,7 +22,16 @@ from numpy.typing import NDArray
 from torch import nn
 
 from classifiers.ai.calibration import Calibration, calibrate, group_weights
-from classifiers.ai.detector import DECADES, LEANING, MOST_DECADES, SIGNS, TOGETHER, Detector, with_together
+from classifiers.ai.detector import (
+    DECADES,
+    LEANING,
+    MOST_DECADES,
+    MOST_SHORT_DECADES,
+    SIGNS,
+    TOGETHER,
+    Detector,
+    with_together,
+)
 from classifiers.ai.examples import CLEAN, PANEL, Source, render
 from classifiers.ai.ground import LEAST_BAND_HZ, LEAST_LOUDNESS_DB, fit_familiarity
 from classifiers.ai.listening import listen
@@ -357,7 +366,7 @@ def _calibration(
         score = with_decades(table, score, decade)
         panel &= np.isfinite(score)
     elif decade > 0:
-        score = score + decade * np.minimum(np.nan_to_num(table.short_decades), MOST_DECADES)
+        score = score + decade * np.minimum(np.nan_to_num(table.short_decades), MOST_SHORT_DECADES)
     units = table.tracks if by_track else np.char.add(table.tracks, table.places.astype(str))
     scores, machine, groups = _by_unit(table, score, panel, units)
     if not by_track:

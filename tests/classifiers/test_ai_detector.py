@@ -14,6 +14,7 @@ from scipy.signal import butter, sosfilt
 from classifiers.ai.calibration import ACCUSING
 from classifiers.ai.degrade import CODECS, limit, through_codec
 from classifiers.ai.detector import (
+    MOST_SHORT_DECADES,
     NO_STRIDE,
     SHIPPED_WEIGHTS,
     STRIDE,
@@ -267,7 +268,8 @@ class TestStride:
         )
         assert plain.score is not None
         assert with_it.score is not None
-        assert with_it.score >= plain.score + leaning.decade * LEAST_DECADES
+        added = leaning.decade * MOST_SHORT_DECADES
+        assert with_it.score == pytest.approx(plain.score + added, abs=0.2 * added)
         assert any(sign.name == "stride" for sign in with_it.signs)
         assert not accused(with_it)
         assert with_it.reason == TOO_SHORT_TO_ACCUSE
