@@ -39,13 +39,10 @@ class Timing:
         step = round(listening.sample_rate_hz * STEP_S)
         window = WINDOW_STEPS * step
         bin_hz = listening.sample_rate_hz / window
-        edges = [
-            (int(low_hz / bin_hz), max(int(high_hz / bin_hz), int(low_hz / bin_hz) + 1))
-            for low_hz, high_hz in BANDS_HZ
-        ]
         bands = np.zeros((window // 2 + 1, len(BANDS_HZ)), dtype=np.float32)
-        for index, (low, high) in enumerate(edges):
-            bands[low:high, index] = 1.0  # none beyond the Nyquist frequency
+        for index, (low_hz, high_hz) in enumerate(BANDS_HZ):
+            low = int(low_hz / bin_hz)
+            bands[low : max(int(high_hz / bin_hz), low + 1), index] = 1.0  # none beyond the Nyquist frequency
         taper = np.hanning(window).astype(np.float32)
         energy = np.stack(
             [
