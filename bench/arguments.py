@@ -32,6 +32,18 @@ def above_zero(text: str) -> float:
     return value
 
 
+def at_least_s(least_s: float) -> Callable[[str], float]:
+    """An argparse `type`: a finite number of seconds from `least_s` on."""
+
+    def seconds(text: str) -> float:
+        value = above_zero(text)
+        if value < least_s:
+            raise argparse.ArgumentTypeError(f"{text}: give {least_s:g} seconds or more")
+        return value
+
+    return seconds
+
+
 def names(given: Iterable[str]) -> list[str]:
     """Names that were written with spaces between them, with commas, or both."""
     return [name.strip() for text in given for name in text.split(",") if name.strip()]

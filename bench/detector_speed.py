@@ -18,8 +18,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench.arguments import above_zero, at_least
+from bench.arguments import at_least, at_least_s
 from classifiers.ai.detector import Detector, load_detector
+from classifiers.ai.ground import LEAST_S
 from classifiers.audio import Audio
 from pipeline.decode import decode
 from soundalike.errors import SoundalikeError
@@ -54,23 +55,27 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("recordings", nargs="+", type=Path, metavar="RECORDING")
-    parser.add_argument("--seconds", type=above_zero, default=180.0, help="of each recording (%(default)s)")
+    parser.add_argument(
+        "--seconds", type=at_least_s(LEAST_S), default=180.0, help="of each recording (%(default)s)"
+    )
     parser.add_argument("--repeats", type=at_least(1), default=6, help="of each recording (%(default)s)")
     options = parser.parse_args(arguments)
     console = Console()
     table = Table("recording", "s", "best wall s", "median wall s", "best CPU s")
-    detector = load_detector()
+    detector, failed = load_detector(), False
     for path in options.recordings:
         try:
             audio = decode(path).audio
         except SoundalikeError as error:
             console.print(f"detector_speed: {error}", style="red", highlight=False)
-            return 2
+            failed = True
+            continue
         heard = hear(detector, audio, seconds=options.seconds, repeats=options.repeats)
         figures = (min(heard.wall_s), statistics.median(heard.wall_s), heard.cpu_s)
         table.add_row(path.name, f"{heard.duration_s:.0f}", *(f"{figure:.2f}" for figure in figures))
-    console.print(table)
-    return 0
+    if table.row_count:
+        console.print(table)
+    return 2 if failed else 0
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ MinAiProbability = Annotated[
     float | None,
     typer.Option(
         metavar="SHARE",
-        help="The low end of the detector's interval from which its word counts."
+        help="Low end of the detector's interval to act from; under 0.89 its score alone may accuse."
         + _env("MIN_AI_PROBABILITY", "the policy's"),
         rich_help_panel=JUDGING,
     ),

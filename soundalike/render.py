@@ -17,6 +17,8 @@ from pipeline.evidence import AiAssessment, Evidence, Match
 
 STYLES = {"clear": "green", "licensed": "cyan", "flagged": "bold red", "undecodable": "yellow"}
 NOTHING = "–"
+UNDECIDED = 0.6
+"""A sign whose probability lies between this and its complement speaks for neither side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +77,47 @@ def origin_lines(ai: AiAssessment) -> list[str]:
     else:
         heard = f"{ai.probability:.2f}, between {ai.low:.2f} and {ai.high:.2f}"
         if ai.false_positive_rate is not None:
-            heard += f"; {ai.false_positive_rate:.1%} of human music sounds like this or more so"
+            heard += f"; {ai.false_positive_rate:.1%} of human recordings score as high"
         if ai.reason:
             heard += f"; {ai.reason}"
-    claims = [f"{claim.kind} {claim.state}: {claim.detail}" for claim in ai.provenance]
-    there = [line for line, claim in zip(claims, ai.provenance, strict=True) if claim.state != "absent"]
-    return [_printable(line) for line in (f"machine-made by its sound: {heard}", *there)]
+    return [_printable(f"machine-made by its sound: {heard}"), *marks_of(ai)]
+
+
+def marks_of(ai: AiAssessment) -> list[str]:
+    """A line for every claim about its origin that file or uploader make; an absent one is no news."""
+    there = (claim for claim in ai.provenance if claim.state != "absent")
+    return [_printable(f"{claim.kind} {claim.state}: {claim.detail}") for claim in there]
+
+
+def show_origin(name: str, ai: AiAssessment, *, console: Console | None = None) -> None:
+    """What the second ear says of one file: the answer, its signs and the file's own marks, a row each."""
+    out = console or Console(highlight=False)
+    heard, *_ = origin_lines(ai)
+    out.print(Text.assemble((_printable(name), "bold"), ": ", heard))
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for sign in ai.signs:
+        detail = Text(_printable(sign.detail))
+        if sign.probability is None:
+            table.add_row(sign.name, NOTHING, "", detail)
+        else:
+            table.add_row(sign.name, f"{sign.probability:.2f}", _side(sign.probability), detail)
+    for claim in ai.provenance:
+        if claim.kind != "disclosure":  # nobody is asked here
+            table.add_row(claim.kind, "", claim.state, Text(_printable(claim.detail)))
+    out.print(Padding(table, (0, 0, 0, 2)))
+
+
+def _side(probability: float) -> Text:
+    """For whom a sign speaks by itself."""
+    if 1 - UNDECIDED <= probability <= UNDECIDED:
+        return Text("undecided", style="dim")
+    if probability > UNDECIDED:
+        return Text("for a machine", style="red")
+    return Text("for people", style="green")
 
 
 def flag_line(evidence: Evidence, *, at: datetime | None) -> str:
@@ -190,8 +227,11 @@ def _matches_table(matches: Sequence[Match]) -> Table:
 
 
 def _clock(seconds: float) -> str:
-    minutes, rest = divmod(seconds, 60.0)
-    return f"{int(minutes)}:{rest:04.1f} min"
+    """20.0 s, and 3:05 min from a minute on."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d} min"
 
 
 def _printable(text: str) -> str:

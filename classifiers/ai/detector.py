@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from classifiers.ai.calibration import CAUTIOUS, Calibration
+from classifiers.ai.calibration import ACCUSING, CAUTIOUS, Calibration
 from classifiers.ai.ground import LEAST_LOUDNESS_DB, STRANGE_SHARE, Familiarity, no_ground
 from classifiers.ai.listening import Listening, listen
 from classifiers.ai.scorer import ENVELOPE, SCORER_PARTS, Scorer
@@ -64,6 +64,7 @@ LONG_LOOKS: Final = 4
 be accused: in less a human loop has shown tones as exact as a decoder's."""
 NO_STRIDE: Final = "not acted on: a score alone accuses nobody, and no exact tones at one rate were found"
 TOO_SHORT_TO_ACCUSE: Final = "not acted on: less than 20 s of sound accuse nobody"
+OUTWEIGHED: Final = "not acted on: exact tones at one rate were found, but the rest speaks for people"
 MIXED: Final = (0.25, 0.75)
 """Segments under the first and others over the second make a recording "mixed"."""
 
@@ -84,7 +85,8 @@ class SignReading:
 class Assessment:
     """What the second ear says. `known` False: probability, low and high are None, and `reason` says why.
 
-    reason: also why `low` stays under what the policy acts on though the score reaches it; else empty.
+    reason: also why nobody acts on it though score or stride would; else empty.
+    signs: what speaks the loudest first, for either side.
     segments: (start_s, end_s, probability), silent ones left out: of silence nothing is known.
     score: joined log odds before calibration, and what repeats and stride add to them.
     false_positive_rate: conformal share of human recordings that score so high in their worst codec.
@@ -180,7 +182,9 @@ class Detector:
         score += adds + (returning or 0.0)
         reading = (self.long if long else self.short).read(score)
         held_back = ""
-        if not (long and self._stands(stride)) and reading.low > CAUTIOUS:
+        if long and self._stands(stride):
+            held_back = OUTWEIGHED if reading.low < ACCUSING else ""
+        elif reading.low > CAUTIOUS:
             reading = replace(reading, low=CAUTIOUS)
             held_back = NO_STRIDE if long else TOO_SHORT_TO_ACCUSE
         present = STRIDE.present(listening) if adds > 0 else np.zeros(listening.looks, dtype=bool)
@@ -257,13 +261,13 @@ class Detector:
             value = float(np.clip(returning, -ENVELOPE, ENVELOPE))
             detail = f"{REPEATS.describes}. {REPEATS.place(heard.listening)}"
             readings.append(SignReading(REPEATS.name, value, 1 / (1 + float(np.exp(-value))), detail))
-        counted = [name for name, weight in self.weights.items() if weight > 0]
-        for name in sorted(counted, key=lambda name: -abs(float(odds[name][sounding].mean()))):
+        for name in (name for name, weight in self.weights.items() if weight > 0):
             slope, offset = self._lines[name]
             value = slope * float(odds[name][sounding].mean()) + offset
             at_s = segments[int(odds[name][sounding].argmax())][:2]
             detail = f"{places[name]} Strongest at {at_s[0]:.0f}–{at_s[1]:.0f} s."
             readings.append(SignReading(name, value, 1 / (1 + float(np.exp(-value))), detail))
+        readings.sort(key=lambda reading: -abs(reading.value))
         values = [probability for _, _, probability in segments]
         share = float(np.mean(np.array(values) >= MIXED[1]))
         if share > 0 and min(values) <= MIXED[0]:

@@ -2,62 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from classifiers.ai.calibration import ACCUSING
-from classifiers.ai.detector import Assessment
-from classifiers.ai.listening import BIN_HZ, BINS, listen
+from classifiers.ai.detector import REPEATS, STRIDE, Assessment
+from classifiers.ai.listening import BIN_HZ, BINS, HIGHEST_HZ, Listening, listen
+from classifiers.ai.sign_drawing import draw_tones
+from classifiers.ai.sign_repeats import RETURNED
 from classifiers.audio import Audio
 from soundalike.errors import SettingsError
 
-WIDTH_IN, HEIGHT_IN, DPI = 11.0, 9.0, 110
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH_IN, DPI = 11.0, 110
+SPECTRUM_IN, SCORE_IN, TONES_IN, SIGN_IN = 4.2, 2.4, 2.2, 0.3
 RANGE_DB: Final = 80.0
+MACHINE, PEOPLE = "tab:red", "tab:green"
 
 
-def draw(audio: Audio, assessment: Assessment, path: Path, *, title: str) -> None:
-    """Write a PNG. SettingsError without matplotlib, or when the file can't be written."""
+def draw(audio: Audio, assessment: Assessment, path: Path, *, title: str, marks: Sequence[str] = ()) -> None:
+    """Write a PNG. SettingsError without matplotlib, or when the file can't be written.
+
+    marks: what the file says of its origin, a line each. Of what there is no ground to speak only the
+    spectrum is shown.
+    """
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415 -- slow, and only for pictures
     except ImportError as error:
         raise SettingsError("pictures need matplotlib: pip install matplotlib") from error
     listening = listen(audio)
-    figure = Figure(figsize=(WIDTH_IN, HEIGHT_IN), layout="constrained")
-    axes = figure.subplots(3, 1, height_ratios=(3, 2, 2))
-    figure.suptitle(f"{title}\n{headline(assessment)}", fontsize=11)
-
-    looks = listening.mid_db.mean(axis=1)  # [looks, BINS]
-    edges_s = [start_s for start_s, _ in listening.edges_s] + [listening.edges_s[-1][1]]
-    edges_khz = np.arange(BINS + 1) * BIN_HZ / 1000
-    shade = axes[0].pcolormesh(
-        edges_s, edges_khz, looks.T, vmin=-RANGE_DB, vmax=0, cmap="magma", rasterized=True
-    )
-    figure.colorbar(shade, ax=axes[0], label="dB below the loudest")
-    axes[0].axhline(listening.band_limit_hz / 1000, color="cyan", lw=0.8, ls=":", label="ends here")
-    axes[0].set(ylabel="kHz", title="level of each segment")
-    axes[0].legend(loc="upper right", fontsize=7)
-
+    signs_in = 1.0 + SIGN_IN * len(assessment.signs)
+    heights = [SPECTRUM_IN, SCORE_IN, TONES_IN, signs_in] if assessment.known else [SPECTRUM_IN]
+    figure = Figure(figsize=(WIDTH_IN, sum(heights) + 0.8), layout="constrained")
+    spectrum, *rest = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    figure.suptitle("\n".join((title, headline(assessment), *marks)), fontsize=11)
+    _draw_spectrum(figure, spectrum, listening)
     if assessment.known:
-        for start_s, end_s, probability in assessment.segments:  # silent ones are left out, so no line
-            axes[1].hlines(probability, start_s, end_s, color="tab:blue")
-        assert assessment.low is not None
-        assert assessment.high is not None
-        axes[1].axhspan(assessment.low, assessment.high, color="tab:blue", alpha=0.15, label="the recording")
-        axes[1].axhline(ACCUSING, color="tab:red", lw=0.8, ls="--", label="where the policy acts")
-        axes[1].legend(loc="center right", fontsize=7)
-    axes[1].set(
-        ylim=(0, 1), xlim=(0, edges_s[-1]), xlabel="s", ylabel="probability", title="score along time"
-    )
-
-    names = [sign.name for sign in assessment.signs]
-    values = [sign.value for sign in assessment.signs]
-    colours = ["tab:red" if value > 0 else "tab:green" for value in values]
-    axes[2].barh(range(len(names)), values, color=colours)
-    axes[2].set_yticks(range(len(names)), names)
-    axes[2].axvline(0, color="black", lw=0.6)
-    axes[2].set(xlim=(-4.2, 4.2), xlabel="log odds: left human, right machine-made", title="signs")
+        score, tones, signs = rest
+        _draw_score(score, assessment, end_s=listening.edges_s[-1][1])
+        draw_tones(tones, listening)
+        start_s = listening.stretch_start_s
+        tones.set_title(f"tones, {start_s:.0f}–{start_s + listening.stretch_s:.0f} s")
+        _draw_signs(signs, assessment)
     try:
         figure.savefig(path, format="png", dpi=DPI)
     except OSError as error:
@@ -71,6 +63,58 @@ def headline(assessment: Assessment) -> str:
     said = (
         f"machine-made with probability {assessment.probability:.2f} "
         f"({assessment.low:.2f}–{assessment.high:.2f}); "
-        f"{assessment.false_positive_rate:.1%} of human music sounds like this or more so"
+        f"{assessment.false_positive_rate:.1%} of human recordings score as high"
     )
     return f"{said}\n{assessment.reason}" if assessment.reason else said
+
+
+def _draw_spectrum(figure: Figure, axes: Axes, listening: Listening) -> None:
+    """Levels segment by segment; on them the stride's tones, and the strokes that come back."""
+    looks = listening.mid_db.mean(axis=1)  # [looks, BINS]
+    edges_s = [start_s for start_s, _ in listening.edges_s] + [listening.edges_s[-1][1]]
+    edges_khz = np.arange(BINS + 1) * BIN_HZ / 1000
+    shade = axes.pcolormesh(
+        edges_s, edges_khz, looks.T, vmin=-RANGE_DB, vmax=0, cmap="magma", rasterized=True
+    )
+    figure.colorbar(shade, ax=axes, label="dB below the loudest")
+    if listening.band_limit_hz < HIGHEST_HZ:
+        axes.axhline(listening.band_limit_hz / 1000, color="cyan", lw=1.0, ls=":", label="ends here")
+    start_s, found = listening.stretch_start_s, STRIDE.find(listening)
+    if found.strength > 0:
+        label = f"tones at multiples of {found.lattice.spacing_hz:.2f} Hz"
+        on_khz = np.array(found.lattice.on_hz) / 1000
+        axes.hlines(on_khz, start_s, start_s + listening.stretch_s, color="cyan", lw=0.7, label=label)
+    again = REPEATS.find(listening)
+    back = again.likeness >= RETURNED
+    if back.any():
+        at_s = start_s + np.unique(np.concatenate((again.at_s[back], again.again_s[back])))
+        label = "strokes that come back"
+        axes.plot(at_s, np.full(at_s.size, 0.3), "^", color="lime", ms=5, label=label)
+    axes.set(xlabel="s", ylabel="kHz", title="level of each segment, and what was found in it")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="upper right", fontsize=8, framealpha=0.9)
+
+
+def _draw_score(axes: Axes, assessment: Assessment, *, end_s: float) -> None:
+    assert assessment.low is not None
+    assert assessment.high is not None
+    for start_s, stop_s, probability in assessment.segments:  # silent ones are left out, so no line
+        axes.hlines(probability, start_s, stop_s, color="tab:blue", lw=2.5)
+    axes.axhspan(assessment.low, assessment.high, color="tab:blue", alpha=0.15, label="the recording")
+    axes.axhline(ACCUSING, color=MACHINE, lw=0.8, ls="--", label="where the policy acts")
+    axes.legend(loc="center right", fontsize=8)
+    axes.set(ylim=(-0.03, 1.03), xlim=(0, end_s), xlabel="s", ylabel="probability", title="score along time")
+
+
+def _draw_signs(axes: Axes, assessment: Assessment) -> None:
+    names = [sign.name for sign in assessment.signs]
+    values = [sign.value for sign in assessment.signs]
+    axes.barh(range(len(names)), values, color=[MACHINE if value > 0 else PEOPLE for value in values])
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()  # as they are listed: what speaks the loudest first
+    axes.axvline(0, color="black", lw=0.6)
+    axes.set(
+        xlim=(-4.2, 4.2),
+        xlabel="log odds by this sign alone: left for people, right for a machine",
+        title="signs",
+    )

@@ -157,6 +157,16 @@ def _attacks(axes: Axes, listening: Listening) -> str:
 
 
 def _stride(axes: Axes, listening: Listening) -> str:
+    draw_tones(axes, listening)
+    return (
+        "Tones of the sound, a sixtieth of a hertz wide: those at exact multiples of one rate, all through"
+        " the band, are what a decoder adds to each of its strides. A synthesiser that holds one pitch can"
+        " look alike."
+    )
+
+
+def draw_tones(axes: Axes, listening: Listening) -> None:
+    """The tones of the stretch, and which of them the stride's rate explains."""
     found = STRIDE.find(listening)
     looked_at = listening.stretch_side if found.side else listening.stretch
     band = Band.of(looked_at, rate_hz=listening.sample_rate_hz)
@@ -178,11 +188,6 @@ def _stride(axes: Axes, listening: Listening) -> str:
         xlabel=f"frequency in kHz{where}", ylabel="dB above the neighbourhood", ylim=(LEAST_SHOWN_DB, None)
     )
     axes.grid(alpha=0.3)
-    return (
-        "Tones of the sound, a sixtieth of a hertz wide: those at exact multiples of one rate, all through"
-        " the band, are what a decoder adds to each of its strides. A synthesiser that holds one pitch can"
-        " look alike."
-    )
 
 
 def _repeats(axes: Axes, listening: Listening) -> str:

@@ -65,6 +65,9 @@ def check(
 ) -> None:
     """Say of each file whose recording it is and whether it is allowed, with the evidence.
 
+    It needs a catalog of licensed recordings: `soundalike catalog add MUSIC/` makes one. Whether a machine
+    made a file, `soundalike explain` says without.
+
     Exit code: 0 all clear or licensed, 1 something is flagged, 2 something could not be judged.
 
     Examples:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from pipeline.evidence import AiAssessment
+from soundalike.errors import SettingsError
 
 
 def explain(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="An audio file of any format.")],
     png: Annotated[
         Path | None,
-        typer.Option(metavar="OUT", help="Draw the spectrum, the score along time and the signs."),
+        typer.Option(
+            metavar="OUT",
+            help="Draw the spectrum and what was found in it, the score along time, the signs.",
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON document.")] = False,
 ) -> None:
@@ -23,7 +25,8 @@ def explain(
 
     It needs no catalog: whose recording it is, `soundalike check` says. A probability is no proof: people
     decide. The marks in the file (manifest, tags) are read apart from the sound and do not change the
-    probability.
+    probability. Each sign is shown with the probability that it alone would give, what speaks the loudest
+    first; those of 0.4 to 0.6 say nothing either way.
 
     Examples:
 
@@ -41,10 +44,10 @@ def explain(
     from pipeline.events import AiDisclosure  # noqa: PLC0415
     from pipeline.marks import read_marks  # noqa: PLC0415
     from pipeline.origin import assess_origin  # noqa: PLC0415
-    from soundalike.errors import SettingsError  # noqa: PLC0415
+    from soundalike.render import marks_of, show_origin  # noqa: PLC0415
 
-    if png is not None and png.suffix.lower() != ".png":
-        raise SettingsError(f"--png {png}: what is drawn is a PNG; give a name that ends in .png")
+    if png is not None:
+        _refuse_unwritable(png)
     audio = decode(file).audio
     detector = load_detector()
     heard = detector.assess(audio)
@@ -54,22 +57,17 @@ def explain(
         document = ai.model_dump(mode="json") | {"model": {"name": detector.name, "sha256": detector.sha256}}
         typer.echo(json.dumps(document, ensure_ascii=False))
     else:
-        for line in _lines(file.name, ai):
-            typer.echo(line)
+        show_origin(file.name, ai)
     if png is not None:
-        draw(audio, heard, png, title=file.name)
+        draw(audio, heard, png, title=file.name, marks=marks_of(ai))
         typer.echo(f"picture: {png}", err=True)
 
 
-def _lines(name: str, ai: AiAssessment) -> list[str]:
-    from soundalike.render import origin_lines  # noqa: PLC0415
-
-    heard, *_ = origin_lines(ai)
-    lines = [f"{name}: {heard}"]
-    lines += [f"  {sign.name:10} {sign.probability:5.2f}  {sign.detail}" for sign in ai.signs]
-    lines += [
-        f"  {claim.kind:10} {claim.state}: {claim.detail}"
-        for claim in ai.provenance
-        if claim.kind != "disclosure"  # nobody is asked here
-    ]
-    return lines
+def _refuse_unwritable(png: Path) -> None:
+    """Before anything is heard: the answer to a wrong path must not come half a minute later."""
+    if png.suffix.lower() != ".png":
+        raise SettingsError(f"--png {png}: what is drawn is a PNG; give a name that ends in .png")
+    if png.is_dir():
+        raise SettingsError(f"--png {png}: that is a folder; give a file's name")
+    if not png.absolute().parent.is_dir():
+        raise SettingsError(f"--png {png}: there is no folder {png.parent}; make it first")

@@ -24,3 +24,24 @@ def test_a_file_that_is_no_recording_is_named(tmp_path: Path, capsys: pytest.Cap
     file.write_text("no sound in here")
     assert main([str(file)]) == 2
     assert "detector_speed: " in capsys.readouterr().out
+
+
+def test_a_bad_file_does_not_hide_what_was_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    music = sorted((Path(__file__).parents[2] / "soundalike" / "demo_audio").glob("*.opus"))[0]
+    missing = tmp_path / "nothing.mp3"
+    assert main([str(missing), str(music), "--seconds", "6", "--repeats", "1"]) == 2
+    said = capsys.readouterr().out
+    assert "nothing.mp3" in said
+    assert "best wall s" in said
+
+
+@pytest.mark.parametrize("seconds", ["0.000001", "nan", "-3", "long"])
+def test_seconds_in_which_nothing_can_be_heard_are_refused(
+    seconds: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["song.mp3", "--seconds", seconds])
+    assert stopped.value.code == 2
+    assert "--seconds" in capsys.readouterr().err

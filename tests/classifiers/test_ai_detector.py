@@ -16,6 +16,7 @@ from classifiers.ai.degrade import CODECS, limit, through_codec
 from classifiers.ai.detector import (
     MOST_SHORT_DECADES,
     NO_STRIDE,
+    OUTWEIGHED,
     SHIPPED_WEIGHTS,
     STRIDE,
     TOO_SHORT_TO_ACCUSE,
@@ -278,7 +279,9 @@ class TestStride:
         """A synthesiser that the rest finds human, with every decade there is."""
         synthesiser = strided(synthetic("solo-synth", duration_s=40.0))
         assert STRIDE.find(listen(synthesiser)).strength > LEAST_DECADES
-        assert not accused(detector.assess(synthesiser))
+        said = detector.assess(synthesiser)
+        assert not accused(said)
+        assert said.reason == OUTWEIGHED
 
 
 class TestWeights:
