@@ -58,7 +58,8 @@ def show_evidence(evidence: Evidence, *, console: Console | None = None) -> None
             f"{'s' if audio.channels != 1 else ''}, {_clock(audio.duration_s)}, {loudness}"
         )
         out.print(Padding(Text(facts, style="dim"), (0, 0, 0, 2)))
-    for line in origin_lines(evidence.ai):
+    undecodable = evidence.verdict.value == "undecodable"  # and the sentence says so: nothing was heard
+    for line in marks_of(evidence.ai) if undecodable else origin_lines(evidence.ai):
         out.print(Padding(Text(line, style="dim"), (0, 0, 0, 2)))
     if evidence.matches:
         out.print(Padding(_matches_table(evidence.matches), (0, 0, 0, 2)))
@@ -104,7 +105,8 @@ def show_origin(name: str, ai: AiAssessment, *, console: Console | None = None) 
         if sign.probability is None:
             table.add_row(sign.name, NOTHING, "", detail)
         else:
-            table.add_row(sign.name, f"{sign.probability:.2f}", _side(sign.probability), detail)
+            side = "" if sign.name == "mixed" else _side(sign.probability)
+            table.add_row(sign.name, f"{sign.probability:.2f}", side, detail)
     for claim in ai.provenance:
         if claim.kind != "disclosure":  # nobody is asked here
             table.add_row(claim.kind, "", claim.state, Text(_printable(claim.detail)))

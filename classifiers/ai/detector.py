@@ -67,6 +67,9 @@ TOO_SHORT_TO_ACCUSE: Final = "not acted on: less than 20 s of sound accuse nobod
 OUTWEIGHED: Final = "not acted on: exact tones at one rate were found, but the rest speaks for people"
 MIXED: Final = (0.25, 0.75)
 """Segments under the first and others over the second make a recording "mixed"."""
+LAYERED: Final = -1.0
+"""So does a stride beside repeats that add no more than this: 6 % of generated recordings with a stride have
+such repeats, and two in three human ones; no human one has a stride."""
 
 Float = NDArray[np.float32]
 
@@ -268,12 +271,24 @@ class Detector:
             detail = f"{places[name]} Strongest at {at_s[0]:.0f}–{at_s[1]:.0f} s."
             readings.append(SignReading(name, value, 1 / (1 + float(np.exp(-value))), detail))
         readings.sort(key=lambda reading: -abs(reading.value))
+        mixed = self._mixed(segments, whole)
+        readings += [SignReading("mixed", mixed[0], mixed[0], mixed[1])] if mixed is not None else []
+        return tuple(readings)
+
+    def _mixed(
+        self, segments: tuple[tuple[float, float, float], ...], whole: _Whole
+    ) -> tuple[float, str] | None:
+        """The share of the segments that sound machine-made, and what is mixed: parts, or layers."""
         values = [probability for _, _, probability in segments]
         share = float(np.mean(np.array(values) >= MIXED[1]))
         if share > 0 and min(values) <= MIXED[0]:
-            detail = f"mixed: {share:.0%} of the segments sound machine-made, others human"
-            readings.append(SignReading("mixed", share, share, detail))
-        return tuple(readings)
+            return share, f"mixed: {share:.0%} of the segments sound machine-made, others human"
+        if self._stands(whole.stride) and (whole.returning or 0.0) <= LAYERED:
+            return share, (
+                "mixed: a decoder's tones and strokes that come back to the sample: a machine's part over"
+                " sequenced music, or a generated loop that is played again"
+            )
+        return None
 
     # On disk
 

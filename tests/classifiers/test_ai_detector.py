@@ -284,6 +284,31 @@ class TestStride:
         assert said.reason == OUTWEIGHED
 
 
+class TestMixed:
+    """Parts that a machine made beside others that it did not: one after the other, or one over the other."""
+
+    def test_a_machine_over_a_loop_that_comes_back(self, detector: Detector) -> None:
+        audio = human_music()
+        clip = audio.samples[:, : 10 * audio.sample_rate_hz]
+        loop = Audio(np.tile(clip, 4), audio.sample_rate_hz)
+        plain, over = (detector.assess(sound) for sound in (loop, strided(loop)))
+        said = {sign.name: sign.detail for sign in over.signs}
+        assert "strokes that come back to the sample" in said["mixed"]
+        assert all(sign.name != "mixed" for sign in plain.signs)
+        assert not accused(over)
+        assert over.reason == OUTWEIGHED
+
+    def test_a_section_in_the_middle(self, detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Segments of which a quarter sound machine-made and the others human."""
+        odds = np.float32([-4.0] * 3 + [4.0] * 2 + [-4.0] * 3)
+        monkeypatch.setattr(detector, "join", lambda _: odds)
+        said = detector.assess(human_music())
+        assert len(said.segments) == len(odds)
+        sign = next(sign for sign in said.signs if sign.name == "mixed")
+        assert "of the segments sound machine-made" in sign.detail
+        assert 0 < sign.probability < 1
+
+
 class TestWeights:
     def test_saved_and_loaded_is_the_same(self, detector: Detector, tmp_path: Path) -> None:
         detector.save(tmp_path)

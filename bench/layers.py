@@ -1,0 +1,173 @@
+"""A machine over human music: how often is it heard, and shown as mixed? `python -m bench.layers --help`.
+
+    python -m bench.layers --human DIR --ai DIR --out DIR [--levels-db -6 0 6] [--count 40]
+
+Pairs of one generated and one human recording, drawn by the seed. The generated one is laid over the other in
+the middle of the stereo picture, as a voice is mixed, so many dB louder. Both are judged alone too, so that
+what the layer hides can be told from what was not heard in the first place. Writes `layers.json` and prints a
+table. Shares have Wilson's 95 % intervals.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from bench.aibench import files_of
+from bench.aibench_measure import wilson
+from bench.arguments import above_zero, at_least
+from classifiers.ai.calibration import ACCUSING
+from classifiers.ai.degrade import resample, unclipped
+from classifiers.ai.detector import Assessment, load_detector
+from classifiers.audio import Audio
+from pipeline.decode import decode
+from soundalike.errors import SoundalikeError
+
+RATE_HZ: Final = 44_100
+ALONE: Final = ("human alone", "machine alone")
+SAID: Final = ("stride", "mixed", "likely", "accused")
+"""What is counted: an exact rate was found, the record calls it mixed, its probability is over one half, and
+the policy would act."""
+
+Pair = tuple[Path, Path, float, tuple[float, ...]]
+"""Human file, machine-made file, longest part in seconds, levels in dB."""
+Answer = dict[str, dict[str, bool]]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.layers",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--human", type=Path, required=True, help="folder of human music")
+    parser.add_argument("--ai", type=Path, required=True, help="folder of generated music")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the results")
+    parser.add_argument(
+        "--levels-db", type=float, nargs="+", default=[-6.0, 0.0, 6.0], help="of the machine over the other"
+    )
+    parser.add_argument("--count", type=at_least(1), default=40, help="pairs (%(default)s)")
+    parser.add_argument("--longest-s", type=above_zero, default=60.0, help="of each (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=at_least(1), default=1, help="processes (%(default)s)")
+    options = parser.parse_args(arguments)
+    console = Console(stderr=True)
+    try:
+        human, machine = (
+            [path for paths in files_of(folder, what=what).values() for path in paths]
+            for folder, what in ((options.human, "--human"), (options.ai, "--ai"))
+        )
+        random = np.random.default_rng(options.seed)
+        pairs: list[Pair] = [
+            (
+                human[int(random.integers(len(human)))],
+                machine[int(random.integers(len(machine)))],
+                options.longest_s,
+                tuple(options.levels_db),
+            )
+            for _ in range(options.count)
+        ]
+        with ProcessPoolExecutor(options.workers) as pool:
+            heard = pool.map(hear, pairs)
+            answers = list(track(heard, "hearing", total=len(pairs), console=console))
+    except SoundalikeError as error:
+        console.print(f"[red]{error}[/red]", soft_wrap=True)
+        return 2
+    results = summary([answer for answer in answers if isinstance(answer, dict)])
+    skipped = [answer for answer in answers if isinstance(answer, str)]
+    options.out.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"layers": results, "skipped": skipped}, indent=1)
+    (options.out / "layers.json").write_text(text + "\n", encoding="utf-8")
+    Console().print(table(results))
+    for why in skipped:
+        console.print(f"left out: {why}")
+    return 0
+
+
+def hear(pair: Pair) -> Answer | str:
+    """What is said of both alone and of each mix; of what can't be decoded, why."""
+    human_file, machine_file, longest_s, levels_db = pair
+    try:
+        human, machine = (
+            _stereo(decode(path).audio, longest_s=longest_s) for path in (human_file, machine_file)
+        )
+    except SoundalikeError as error:
+        return str(error)
+    mixes = {f"{level_db:+g} dB": mix(human, machine, level_db=level_db) for level_db in levels_db}
+    detector = load_detector()
+    return {
+        name: what_is_said(detector.assess(Audio(samples, RATE_HZ)))
+        for name, samples in (dict(zip(ALONE, (human, machine), strict=True)) | mixes).items()
+    }
+
+
+def mix(human: NDArray[np.float32], machine: NDArray[np.float32], *, level_db: float) -> NDArray[np.float32]:
+    """float32 [2, samples], as long as the shorter; the machine in the middle, `level_db` over the other."""
+    length = min(human.shape[1], machine.shape[1])
+    bed, voice = human[:, :length], machine[:, :length].mean(axis=0)
+    ratio = 10 ** (level_db / 20) * _rms(bed) / max(_rms(voice), 1e-9)
+    return unclipped(0.5 * (bed + np.float32(ratio) * voice))
+
+
+def what_is_said(assessment: Assessment) -> dict[str, bool]:
+    names = {sign.name for sign in assessment.signs}
+    return {
+        "stride": "stride" in names,
+        "mixed": "mixed" in names,
+        "likely": (assessment.probability or 0.0) > 0.5,
+        "accused": (assessment.low or 0.0) >= ACCUSING,
+    }
+
+
+def summary(answers: list[Answer]) -> dict[str, Any]:
+    """By layer and by what is said: how many of all, and the interval of the share."""
+    layers = list(answers[0]) if answers else []
+    return {
+        layer: {"pairs": len(answers)}
+        | {
+            said: {
+                "count": sum(answer[layer][said] for answer in answers),
+                "share_95": wilson([answer[layer][said] for answer in answers]),
+            }
+            for said in SAID
+        }
+        for layer in layers
+    }
+
+
+def table(results: dict[str, Any]) -> Table:
+    shown = Table("layer", "pairs", *SAID)
+    for layer, row in results.items():
+        cells = [
+            f"{row[said]['count']} ({row[said]['share_95'][0]:.0%}–{row[said]['share_95'][1]:.0%})"
+            for said in SAID
+        ]
+        shown.add_row(layer, str(row["pairs"]), *cells)
+    return shown
+
+
+def _stereo(audio: Audio, *, longest_s: float) -> NDArray[np.float32]:
+    """`longest_s` from the middle at RATE_HZ, float32 [2, samples]."""
+    length = round(longest_s * audio.sample_rate_hz)
+    start = max(audio.samples.shape[1] - length, 0) // 2
+    part = audio.samples[:2, start : start + length]
+    part = resample(part, rate_hz=audio.sample_rate_hz, to_hz=RATE_HZ)
+    return np.repeat(part, 2, axis=0) if len(part) == 1 else part
+
+
+def _rms(samples: NDArray[np.float32]) -> float:
+    return float(np.sqrt(np.mean(np.square(samples))))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
