@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from classifiers.ai.calibration import ACCUSING
 from classifiers.ai.detector import REPEATS, STRIDE, Assessment
-from classifiers.ai.listening import BIN_HZ, BINS, HIGHEST_HZ, Listening, listen
+from classifiers.ai.listening import BIN_HZ, BINS, HIGHEST_HZ, Listening, decibels, listen, power
 from classifiers.ai.sign_drawing import draw_tones
 from classifiers.ai.sign_repeats import RETURNED
 from classifiers.audio import Audio
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 WIDTH_IN, DPI = 11.0, 110
 SPECTRUM_IN, SCORE_IN, TONES_IN, SIGN_IN = 4.2, 2.4, 2.2, 0.3
 RANGE_DB: Final = 80.0
+COLUMNS: Final = 1_000
 MACHINE, PEOPLE = "tab:red", "tab:green"
 
 
@@ -42,7 +44,7 @@ def draw(audio: Audio, assessment: Assessment, path: Path, *, title: str, marks:
     figure = Figure(figsize=(WIDTH_IN, sum(heights) + 0.8), layout="constrained")
     spectrum, *rest = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     figure.suptitle("\n".join((title, headline(assessment), *marks)), fontsize=11)
-    _draw_spectrum(figure, spectrum, listening)
+    _draw_spectrum(figure, spectrum, audio, listening)
     if assessment.known:
         score, tones, signs = rest
         _draw_score(score, assessment, end_s=listening.edges_s[-1][1])
@@ -68,14 +70,13 @@ def headline(assessment: Assessment) -> str:
     return f"{said}\n{assessment.reason}" if assessment.reason else said
 
 
-def _draw_spectrum(figure: Figure, axes: Axes, listening: Listening) -> None:
-    """Levels segment by segment; on them the stride's tones, and the strokes that come back."""
-    looks = listening.mid_db.mean(axis=1)  # [looks, BINS]
-    edges_s = [start_s for start_s, _ in listening.edges_s] + [listening.edges_s[-1][1]]
-    edges_khz = np.arange(BINS + 1) * BIN_HZ / 1000
-    shade = axes.pcolormesh(
-        edges_s, edges_khz, looks.T, vmin=-RANGE_DB, vmax=0, cmap="magma", rasterized=True
-    )
+def _draw_spectrum(figure: Figure, axes: Axes, audio: Audio, listening: Listening) -> None:
+    """Levels along time; on them the stride's tones, and the strokes that come back."""
+    level_db = _levels(audio)
+    shade = axes.imshow(
+        level_db.T, origin="lower", aspect="auto", cmap="magma", vmin=-RANGE_DB, vmax=0,
+        extent=(0, audio.duration_s, 0, level_db.shape[1] * BIN_HZ / 1000), interpolation="nearest",
+    )  # fmt: skip
     figure.colorbar(shade, ax=axes, label="dB below the loudest")
     if listening.band_limit_hz < HIGHEST_HZ:
         axes.axhline(listening.band_limit_hz / 1000, color="cyan", lw=1.0, ls=":", label="ends here")
@@ -90,9 +91,23 @@ def _draw_spectrum(figure: Figure, axes: Axes, listening: Listening) -> None:
         at_s = start_s + np.unique(np.concatenate((again.at_s[back], again.again_s[back])))
         label = "strokes that come back"
         axes.plot(at_s, np.full(at_s.size, 0.3), "^", color="lime", ms=5, label=label)
-    axes.set(xlabel="s", ylabel="kHz", title="level of each segment, and what was found in it")
+    axes.set(
+        xlabel="s", ylabel="kHz", ylim=(0, HIGHEST_HZ / 1000), title="spectrum, and what was found in it"
+    )
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="upper right", fontsize=8, framealpha=0.9)
+
+
+def _levels(audio: Audio) -> NDArray[np.float32]:
+    """dB under the loudest of some windows all through the recording, float32 [windows, bins of BIN_HZ]."""
+    window = round(audio.sample_rate_hz / BIN_HZ)
+    middle = audio.samples[:2].mean(axis=0)
+    middle = np.pad(middle, (0, max(window - middle.size, 0)))
+    count = int(np.clip(2 * middle.size // window, 1, COLUMNS))
+    starts = np.linspace(0, middle.size - window, count).astype(int)
+    cut = middle[starts[:, None] + np.arange(window)] * np.hanning(window)
+    level = power(np.fft.rfft(cut, axis=1)[:, :BINS].astype(np.complex64))
+    return decibels(np.maximum(level / max(float(level.max()), 1e-12), np.float32(1e-12)))
 
 
 def _draw_score(axes: Axes, assessment: Assessment, *, end_s: float) -> None:
