@@ -109,7 +109,7 @@ class AiAssessment(Document):
     low: Share | None = None
     high: Share | None = None
     known: bool = False
-    reason: str = Field("", description="why nothing is known, or why `low` is held back; else empty")
+    reason: str = Field("", description="why nothing is known, or score or stride accuse nobody; else empty")
     false_positive_rate: Share | None = Field(
         None, description="calibrated share of human recordings that sound like this or more so"
     )
