@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             audio = decode(path).audio
         except SoundalikeError as error:
-            console.print(f"detector_speed: {error}", style="red", highlight=False)
+            console.print(f"detector_speed: {error}", style="red", highlight=False, soft_wrap=True)
             failed = True
             continue
         heard = hear(detector, audio, seconds=options.seconds, repeats=options.repeats)

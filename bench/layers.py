@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
     (options.out / "layers.json").write_text(text + "\n", encoding="utf-8")
     Console().print(table(results))
     for why in skipped:
-        console.print(f"left out: {why}")
+        console.print(f"left out: {why}", soft_wrap=True)
     return 0
 
 
