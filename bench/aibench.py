@@ -179,7 +179,7 @@ def _detector(weights: Path | None) -> Detector:
 def _hear(job: Job) -> dict[str, Heard] | str:
     path, source, made, conditions, weights, longest_s = job
     try:
-        audio = _middle(decode(path).audio, longest_s=longest_s)
+        audio = middle_of(decode(path).audio, longest_s=longest_s)
     except AudioError as error:
         return str(error)
     answers = {}
@@ -198,7 +198,7 @@ def _hear(job: Job) -> dict[str, Heard] | str:
     return answers
 
 
-def _middle(audio: Audio, *, longest_s: float) -> Audio:
+def middle_of(audio: Audio, *, longest_s: float) -> Audio:
     length = round(longest_s * audio.sample_rate_hz)
     start = max(audio.samples.shape[1] - length, 0) // 2
     return Audio(audio.samples[:, start : start + length], audio.sample_rate_hz)

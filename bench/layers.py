@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from bench.aibench import files_of
+from bench.aibench import files_of, middle_of
 from bench.aibench_measure import wilson
 from bench.arguments import above_zero, at_least
 from classifiers.ai.calibration import ACCUSING
@@ -91,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
     Console().print(table(results))
     for why in skipped:
         console.print(f"left out: {why}", soft_wrap=True)
-    return 0
+    return 0 if results else 2
 
 
 def hear(pair: Pair) -> Answer | str:
@@ -158,9 +158,7 @@ def table(results: dict[str, Any]) -> Table:
 
 def _stereo(audio: Audio, *, longest_s: float) -> NDArray[np.float32]:
     """`longest_s` from the middle at RATE_HZ, float32 [2, samples]."""
-    length = round(longest_s * audio.sample_rate_hz)
-    start = max(audio.samples.shape[1] - length, 0) // 2
-    part = audio.samples[:2, start : start + length]
+    part = middle_of(audio, longest_s=longest_s).samples[:2]
     part = resample(part, rate_hz=audio.sample_rate_hz, to_hz=RATE_HZ)
     return np.repeat(part, 2, axis=0) if len(part) == 1 else part
 

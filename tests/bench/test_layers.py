@@ -71,7 +71,7 @@ def test_a_broken_file_is_named_and_no_folder_is_refused(
         "--out",
         str(tmp_path / "out"),
     ]
-    assert main([*folders, "--count", "1"]) == 0
+    assert main([*folders, "--count", "1"]) == 2
     assert "left out" in capsys.readouterr().err
     assert main(["--human", str(tmp_path / "nowhere"), *folders[2:]]) == 2
     assert "no such folder" in capsys.readouterr().err
