@@ -169,9 +169,8 @@ def draw_tones(axes: Axes, listening: Listening) -> None:
     """The tones of the stretch, and which of them the stride's rate explains."""
     found = STRIDE.find(listening)
     looked_at = listening.stretch_side if found.side else listening.stretch
-    band = Band.of(looked_at, rate_hz=listening.sample_rate_hz)
-    over = np.zeros(0, dtype=np.float32) if band is None else band.over
-    bin_hz = 1 / listening.stretch_s
+    band = Band.levelled(looked_at, rate_hz=listening.sample_rate_hz)
+    over, bin_hz = (np.zeros(0, dtype=np.float32), 1.0) if band is None else (band.over, band.bin_hz)
     first = round(LOWEST_TONE_HZ / bin_hz)
     height = 20 * np.log10(np.maximum(over[first:], 1.0))
     shown = np.flatnonzero(height > LEAST_SHOWN_DB)  # a million bins, most of them chance

@@ -10,13 +10,14 @@ are there to tell them.
 Nothing here is learnt, so no generator can be unknown to it. The rates are searched, never listed: a change
 of speed moves all of them together. Steps:
 
-1. A minute from the middle as one spectrum, a sixtieth of a hertz a bin, each bin over its neighbourhood.
-   Tones are its narrow peaks.
+1. A minute from the middle as one spectrum, a sixtieth of a hertz a bin, every moment levelled to the others
+   (`levelled_spectrum`), each bin over its neighbourhood. Tones are its narrow peaks.
 2. The lattice that explains the strongest tones best (`lattice.explain`): which spacing has more of them on
    its multiples than chance would put there (binomial, corrected for the number of spacings tried).
    `strength` is minus the decimal logarithm. A third of the tones must lie on it, and no beat of 1 to 20 Hz
    may explain them nearly as well: sequenced music repeats itself to the sample.
-3. A held pitch is a lattice of tones too. But at the bottom it stands out as no decoder's bias does, for
+3. What works in blocks of 1,024 samples at 48 kHz leaves one as well: no lattice at such a rate counts.
+   A held pitch is a lattice of tones too. But at the bottom it stands out as no decoder's bias does, for
    there the music drowns it; in short stretches its place on the tempered scale tells it; and without the
    tones nothing swells at its rate. So they are taken out of the spectrum, and what is left must swell at
    their multiples (`Band.swelling`).
@@ -68,6 +69,9 @@ CONCERT_HZ: Final = 440.0
 MOST_CENTS: Final = 3.0
 """From the next note of the tempered scale: what lies nearer is a note. The lattices of four pitches in 227
 human recordings are within one cent, the rates of latents 20 and more off."""
+BLOCKS_AT_HZ: Final = 48_000
+"""Blocks of a power of two of samples have rates there that no latents met have; at 44.1 kHz latents have them,
+too. Effects and codecs of an earlier life leave them: one human recording of 227 has 46.875 Hz."""
 TOLD_BY_LEVEL_S: Final = 54.0
 """In less than this a bass on one note can be too soft for MOST_PITCH, and the scale is asked. Not in more: a
 change of speed by a tenth puts 25, 50, 100 and 200 Hz on four A's."""
@@ -185,30 +189,39 @@ def search(mid: Float, side: Float, *, rate_hz: int, spectrum: NDArray[np.comple
 
 
 def search_in(stretch: Float, *, rate_hz: int, spectrum: NDArray[np.complex64] | None = None) -> Found:
-    """The lattice of the tones of one signal, float32 [samples]; spectrum: of it, if it is known."""
+    """The lattice of the tones of one signal, float32 [samples]; spectrum: of it, if it is known.
+
+    That of the whole is asked only where tones make a lattice.
+    """
     # Channels in opposition leave nothing in the middle but what a codec writes there.
     quiet = 10 * np.log10(np.dot(stretch, stretch) / max(stretch.size, 1) + 1e-12) < LEAST_LOUDNESS_DB
-    band = None if quiet else Band.of(stretch, rate_hz=rate_hz, spectrum=spectrum)
-    if band is None:
+    levelled = None if quiet else Band.levelled(stretch, rate_hz=rate_hz)
+    if levelled is None:
         return NOTHING
-    tones = band.tones(least=LEAST_TONE, narrow=NARROW_TONE, from_hz=LOWEST_TONE_HZ)
-    asked = LOOKS if TOLD_BY_LEVEL_S * band.bin_hz <= 1 else LOOKS[:1]
-    looks = [explain(tones[:, 0], most=most, bin_hz=band.bin_hz) for most in asked]
+    tones = levelled.tones(least=LEAST_TONE, narrow=NARROW_TONE, from_hz=LOWEST_TONE_HZ)
+    asked = LOOKS if stretch.size >= TOLD_BY_LEVEL_S * rate_hz else LOOKS[:1]
+    looks = [explain(tones[:, 0], most=most, bin_hz=levelled.bin_hz) for most in asked]
     # The stronger of two that found the same spacing stands for both.
     found = {round(look.spacing_hz, 2): look for look in sorted(looks, key=lambda look: look.strength)}
     for lattice in reversed(found.values()):
         strength = lattice.strength - float(np.log10(len(asked)))
-        if strength > WORTH and confirmed(band, lattice.spacing_hz):
-            held = share_held(band, lattice.spacing_hz)
+        if strength <= WORTH:
+            continue
+        band = Band.of(stretch, rate_hz=rate_hz, spectrum=spectrum)
+        if band is not None and confirmed(band, lattice.spacing_hz):
+            held = share_held(levelled, lattice.spacing_hz)
             return Found(lattice, strength=min(strength, STRONGEST), held=held)
     return Found(replace(NONE, peaks=looks[0].peaks))
 
 
 def confirmed(band: Band, spacing_hz: float) -> bool:
-    """Whether tones at multiples of `spacing_hz` are a decoder's: neither pitch nor notes, and it swells."""
+    """Whether tones at multiples of `spacing_hz` are a decoder's: no blocks, pitch or notes, and it swells.
+
+    band: of the sound as it is, not levelled.
+    """
     note = cents_from_a_note(spacing_hz) < MOST_CENTS and TOLD_BY_LEVEL_S * band.bin_hz > 1
     sequenced = spacing_hz < FASTEST_NOTES_HZ and SEQUENCED_S * band.bin_hz > 1
-    if note or sequenced or pitch(band, spacing_hz) > MOST_PITCH:
+    if in_blocks(spacing_hz) or note or sequenced or pitch(band, spacing_hz) > MOST_PITCH:
         return False
     between = band.swelling(without_hz=spacing_hz)
     bins = band.multiples(spacing_hz, least_hz=SWELLING_HZ[0], most_hz=SWELLING_HZ[1])
@@ -220,6 +233,12 @@ def share_held(band: Band, spacing_hz: float) -> float:
     """Of the multiples of a spacing in BAND_HZ, how many hold a tone of the sound itself."""
     tones = band.tones_at(spacing_hz, least_hz=BAND_HZ[0])
     return float((tones > HELD).mean()) if tones.size else 0.0
+
+
+def in_blocks(spacing_hz: float) -> bool:
+    """Whether it is the rate of blocks of a power of two of samples, at BLOCKS_AT_HZ."""
+    octaves = np.log2(BLOCKS_AT_HZ / spacing_hz)
+    return bool(abs(octaves - np.round(octaves)) < MOST_CENTS / 1200)
 
 
 def cents_from_a_note(pitch_hz: float) -> float:

@@ -1,6 +1,8 @@
 """What the stride is sought in: the exact tones of a sound, and how fast its energy swells and falls.
 
-Both come from one long spectrum, so a line is as narrow as a minute allows, a sixtieth of a hertz.
+Both come from a spectrum of the whole stretch, so a line is as narrow as a minute allows, a sixtieth of a
+hertz. Tones are sought in a levelled one, where no moment drowns another; how loud a pitch is, and what
+swells, is asked of the sound as it is.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from classifiers.ai.lattice import Double
+from classifiers.ai.levelled_spectrum import levelled_spectrum
 from classifiers.ai.listening import Float
 from classifiers.ai.long_spectrum import long_spectrum
 
@@ -55,15 +58,23 @@ class Band:
 
         stretch: mono float32 [samples]; spectrum: of it, complex64, if it is known.
         """
-        bin_hz = rate_hz / max(stretch.size, 1)
-        low = round(BAND_HZ[0] / bin_hz)
-        high = round(min(BAND_HZ[1], 0.47 * rate_hz) / bin_hz)
-        if (
-            high - low < 10 * max(round(BLOCK_HZ / bin_hz), 1)
-            or not max(stretch.max(initial=0.0), -stretch.min(initial=0.0)) > 0
-        ):
+        if _nothing_in(stretch, rate_hz=rate_hz):
             return None
-        band: NDArray[np.complex64] = (long_spectrum(stretch) if spectrum is None else spectrum)[:high]
+        whole = long_spectrum(stretch) if spectrum is None else spectrum
+        return cls._cut(whole, rate_hz=rate_hz, bin_hz=rate_hz / stretch.size)
+
+    @classmethod
+    def levelled(cls, stretch: Float, *, rate_hz: int) -> Band | None:
+        """The same with every moment as loud as the others; None where there is nothing to hear."""
+        if _nothing_in(stretch, rate_hz=rate_hz):
+            return None
+        whole, bin_hz = levelled_spectrum(stretch, rate_hz=rate_hz, top_hz=BAND_HZ[1])
+        return cls._cut(whole, rate_hz=rate_hz, bin_hz=bin_hz)
+
+    @classmethod
+    def _cut(cls, whole: NDArray[np.complex64], *, rate_hz: int, bin_hz: float) -> Band:
+        low = round(BAND_HZ[0] / bin_hz)
+        band = whole[: _top(rate_hz, bin_hz)]
         size = np.abs(band)
         over = np.asarray(size / _smooth(size, low, bin_hz), dtype=np.float32)
         return cls(band, over=over, low=low, bin_hz=bin_hz)
@@ -127,8 +138,19 @@ class Band:
         return np.asarray(tones[order], dtype=np.float64)
 
 
+def _top(rate_hz: int, bin_hz: float) -> int:
+    return round(min(BAND_HZ[1], 0.47 * rate_hz) / bin_hz)
+
+
+def _nothing_in(stretch: Float, *, rate_hz: int) -> bool:
+    """Silence, or too little of it for blocks of BLOCK_HZ to be told."""
+    bin_hz = rate_hz / max(stretch.size, 1)
+    narrow = _top(rate_hz, bin_hz) - round(BAND_HZ[0] / bin_hz) < 10 * max(round(BLOCK_HZ / bin_hz), 1)
+    return narrow or not max(stretch.max(initial=0.0), -stretch.min(initial=0.0)) > 0
+
+
 def _smooth(size: Float, low: int, bin_hz: float) -> Float:
     """The mean size around each bin; what lies 140 dB under the band's highest is not brought up."""
     smooth = uniform_filter1d(size, max(round(WHITE_HZ / bin_hz), 5), mode="nearest")
-    smooth += np.float32(1e-7) * size[low:].max()
+    smooth += np.float32(1e-7) * size[low:].max() + np.float32(1e-20)
     return np.asarray(smooth)

@@ -25,6 +25,7 @@ from classifiers.ai.sign_stride import (
     cents_from_a_note,
     confirmed,
     fall,
+    in_blocks,
     pitch,
     search_in,
 )
@@ -86,7 +87,7 @@ def test_a_change_of_speed_moves_it_and_hides_nothing(speed: float) -> None:
 
 @pytest.mark.parametrize("codec", ["mp3-128k", "opus-96k"])
 def test_a_codec_hides_nothing(codec: str) -> None:
-    samples, rate_hz = through_codec(upsampled(stride=256, seconds=10), rate_hz=RATE_HZ, codec=CODECS[codec])
+    samples, rate_hz = through_codec(upsampled(stride=256), rate_hz=RATE_HZ, codec=CODECS[codec])
     assert found(samples, rate_hz).strength > 20
 
 
@@ -281,6 +282,18 @@ def test_what_is_played_over_hides_no_tones() -> None:
     assert said.lattice.spacing_hz == pytest.approx(RATE_HZ / 256, abs=0.001)
 
 
+def test_what_is_loud_now_and_then_hides_no_tones() -> None:
+    """A loud tenth of every second, 30 dB over the rest: in one long spectrum it buries all of the bias."""
+    samples = upsampled(stride=256, pattern=0.05)
+    bursts = np.where(np.arange(samples.shape[1]) % RATE_HZ < RATE_HZ // 10, 30.0, 0.0)
+    loud = 0.1 * bursts * np.random.default_rng(16).standard_normal(samples.shape)
+    both = (0.1 * (samples + loud)).astype(np.float32)
+    assert of_tones(both).strength == 0
+    said = found(both)
+    assert said.strength > 15
+    assert said.lattice.spacing_hz == pytest.approx(RATE_HZ / 256, abs=0.001)
+
+
 def test_a_few_tones_that_stand_above_all_others_are_enough() -> None:
     """Eight of the strongest lie on the lattice, and sixty a little weaker, of the music, do not."""
     samples = upsampled(stride=256, pattern=0.0, seconds=60)
@@ -344,6 +357,23 @@ def test_a_note_of_half_a_minute_is_no_stride_whatever_else_speaks_for_it() -> N
 @pytest.mark.parametrize("rate_hz", [21.533, 25.0, 43.066, 46.875, 50.0, 75.0, 86.133, 93.75, 100.0, 200.0])
 def test_the_rates_of_latents_are_no_notes(rate_hz: float) -> None:
     assert cents_from_a_note(rate_hz) > 20
+
+
+@pytest.mark.parametrize("rate_hz", [46.875, 93.75, 187.5, 46.9])
+def test_blocks_at_48_khz_are_known(rate_hz: float) -> None:
+    assert in_blocks(rate_hz)
+
+
+@pytest.mark.parametrize("rate_hz", [21.533, 25.0, 43.066, 47.0, 50.0, 75.0, 86.133, 100.0, 150.0, 200.0])
+def test_the_rates_of_latents_are_no_blocks(rate_hz: float) -> None:
+    assert not in_blocks(rate_hz)
+
+
+def test_what_works_in_blocks_of_1024_samples_at_48_khz_is_no_stride() -> None:
+    """The same sound, once at a rate of its own."""
+    samples = upsampled(stride=512)
+    assert found(samples, 47_000).strength > 30
+    assert found(samples, 48_000).strength == 0
 
 
 def test_tones_between_which_nothing_swells_are_no_stride() -> None:
