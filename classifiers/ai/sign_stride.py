@@ -70,8 +70,8 @@ MOST_CENTS: Final = 3.0
 """From the next note of the tempered scale: what lies nearer is a note. The lattices of four pitches in 227
 human recordings are within one cent, the rates of latents 20 and more off."""
 BLOCKS_AT_HZ: Final = 48_000
-"""Blocks of a power of two of samples have rates there that no latents met have; at 44.1 kHz latents have them,
-too. Effects and codecs of an earlier life leave them: one human recording of 227 has 46.875 Hz."""
+"""Blocks of a power of two of samples have rates there that no latents met have (of 44.1 kHz some do).
+Effects and codecs of an earlier life leave them: one human recording of 227 has 46.875 Hz."""
 TOLD_BY_LEVEL_S: Final = 54.0
 """In less than this a bass on one note can be too soft for MOST_PITCH, and the scale is asked. Not in more: a
 change of speed by a tenth puts 25, 50, 100 and 200 Hz on four A's."""
