@@ -16,11 +16,11 @@ of speed moves all of them together. Steps:
    its multiples than chance would put there (binomial, corrected for the number of spacings tried).
    `strength` is minus the decimal logarithm. A third of the tones must lie on it, and no beat of 1 to 20 Hz
    may explain them nearly as well: sequenced music repeats itself to the sample.
-3. What works in blocks of 1,024 samples at 48 kHz leaves one as well: no lattice at such a rate counts.
-   A held pitch is a lattice of tones too. But at the bottom it stands out as no decoder's bias does, for
-   there the music drowns it; in short stretches its place on the tempered scale tells it; and without the
-   tones nothing swells at its rate. So they are taken out of the spectrum, and what is left must swell at
-   their multiples (`Band.swelling`).
+3. What works in blocks of 1,024 samples at 48 kHz leaves one as well, and so does the hum of the mains: no
+   lattice at such a rate counts. A held pitch is a lattice of tones too. But at the bottom it stands out as
+   no decoder's bias does, for there the music drowns it; in short stretches its place on the tempered scale
+   tells it; and without the tones nothing swells at its rate. So they are taken out of the spectrum, and what
+   is left must swell at their multiples (`Band.swelling`).
 4. It must not fall: a tick of console or tracker music, a step of the sound, swells most at the first
    multiples; what a decoder does to its samples is as strong higher up.
 5. Where that finds nothing sure in what the channels share, their difference is asked the same: a decoder
@@ -78,8 +78,12 @@ change of speed by a tenth puts 25, 50, 100 and 200 Hz on four A's."""
 SEQUENCED_S: Final = 20.0
 """In less a beat and its multiples are not told apart so well: sequenced music shows lattices of notes."""
 FASTEST_NOTES_HZ: Final = 42.0
-"""Sixty-fourths at 160 beats a minute. In less than SEQUENCED_S a slower lattice is one of notes: most that
-cuts of human recordings had were at 20 to 40 Hz (docs/ai.md), and only decoders of 25 Hz have one there."""
+"""Sixty-fourths at 160 beats a minute. In less than TOLD_BY_LEVEL_S a slower lattice is one of notes: most
+that cuts of human recordings had were at 20 to 40 Hz (docs/ai.md); only decoders of 25 Hz have one there."""
+MAINS_HZ: Final = (50.0, 60.0)
+MAINS_OFF: Final = (1e-5, 4e-3)
+"""How far mains stray from their rate, of it: grids are within 0.4 % and never exact, decoders of 50 and 100
+Hz within three millionths. A human recording with hum in its soft moments has 59.98 Hz in 20 s of them."""
 SWELLS: Final = 8.0
 """Standard deviations above chance of the swelling at all multiples once the tones are gone. A held B flat of
 110 decades has up to 5.4, depending on where the minute is cut; decoders 10 to 200, a handful of 350 less."""
@@ -216,13 +220,14 @@ def search_in(stretch: Float, *, rate_hz: int, spectrum: NDArray[np.complex64] |
 
 
 def confirmed(band: Band, spacing_hz: float) -> bool:
-    """Whether tones at multiples of `spacing_hz` are a decoder's: no blocks, pitch or notes, and it swells.
+    """Whether tones at its multiples are a decoder's: no blocks, hum, pitch or notes, and it swells.
 
     band: of the sound as it is, not levelled.
     """
-    note = cents_from_a_note(spacing_hz) < MOST_CENTS and TOLD_BY_LEVEL_S * band.bin_hz > 1
-    sequenced = spacing_hz < FASTEST_NOTES_HZ and SEQUENCED_S * band.bin_hz > 1
-    if in_blocks(spacing_hz) or note or sequenced or pitch(band, spacing_hz) > MOST_PITCH:
+    short = TOLD_BY_LEVEL_S * band.bin_hz > 1
+    noted = cents_from_a_note(spacing_hz) < MOST_CENTS or spacing_hz < FASTEST_NOTES_HZ
+    elsewhere = in_blocks(spacing_hz) or hums(spacing_hz)
+    if elsewhere or (short and noted) or pitch(band, spacing_hz) > MOST_PITCH:
         return False
     between = band.swelling(without_hz=spacing_hz)
     bins = band.multiples(spacing_hz, least_hz=SWELLING_HZ[0], most_hz=SWELLING_HZ[1])
@@ -240,6 +245,12 @@ def in_blocks(spacing_hz: float) -> bool:
     """Whether it is the rate of blocks of a power of two of samples, at BLOCKS_AT_HZ."""
     octaves = np.log2(BLOCKS_AT_HZ / spacing_hz)
     return bool(abs(octaves - np.round(octaves)) < MOST_CENTS / 1200)
+
+
+def hums(spacing_hz: float) -> bool:
+    """Whether it is the rate of the mains or its double, which is never exact."""
+    off = (abs(spacing_hz / (times * mains_hz) - 1) for mains_hz in MAINS_HZ for times in (1, 2))
+    return any(MAINS_OFF[0] < one < MAINS_OFF[1] for one in off)
 
 
 def cents_from_a_note(pitch_hz: float) -> float:

@@ -25,6 +25,7 @@ from classifiers.ai.sign_stride import (
     cents_from_a_note,
     confirmed,
     fall,
+    hums,
     in_blocks,
     pitch,
     search_in,
@@ -149,7 +150,7 @@ def test_what_a_tick_does_is_no_stride(ticks_hz: int) -> None:
 @pytest.mark.parametrize("stride", [256, 512, 1764])
 def test_a_stride_does_not_fall(stride: int) -> None:
     """Among them those of 86 and 25 Hz, which a tracker could tick at."""
-    samples = upsampled(stride=stride)[0]
+    samples = upsampled(stride=stride, seconds=56)[0]
     power = band_of(samples[None]).swelling(without_hz=RATE_HZ / stride)
     assert fall(power, spacing_hz=RATE_HZ / stride, bin_hz=RATE_HZ / samples.size) < MOST_FALL
     assert found(samples[None]).strength > 10
@@ -369,11 +370,37 @@ def test_the_rates_of_latents_are_no_blocks(rate_hz: float) -> None:
     assert not in_blocks(rate_hz)
 
 
+@pytest.mark.parametrize("rate_hz", [59.9807, 60.02, 50.01, 49.95, 100.03, 119.97])
+def test_the_hum_of_the_mains_is_known(rate_hz: float) -> None:
+    assert hums(rate_hz)
+
+
+@pytest.mark.parametrize(
+    "rate_hz", [25.0, 43.066, 50.0, 49.9999, 50.0001, 100.0002, 75.0, 49.5, 51.0, 86.133, 110.0]
+)
+def test_the_rates_of_latents_do_not_hum(rate_hz: float) -> None:
+    assert not hums(rate_hz)
+
+
+@pytest.mark.parametrize("rate_hz", [49.99, 60.01])
+def test_hum_with_all_of_its_multiples_is_no_stride(rate_hz: float) -> None:
+    """The same sound, once a twentieth faster, where no grid is."""
+    samples = upsampled(stride=882)
+    hum = RATE_HZ * rate_hz / 50.0
+    assert found(samples, round(1.05 * hum)).strength > 30
+    assert found(samples, round(hum)).strength == 0
+
+
 def test_what_works_in_blocks_of_1024_samples_at_48_khz_is_no_stride() -> None:
     """The same sound, once at a rate of its own."""
     samples = upsampled(stride=512)
     assert found(samples, 47_000).strength > 30
     assert found(samples, 48_000).strength == 0
+
+
+def test_25_hz_may_be_notes_in_less_than_a_minute() -> None:
+    assert found(upsampled(stride=1764, seconds=40)).strength == 0
+    assert found(upsampled(stride=1764, seconds=56)).strength > 30
 
 
 def test_tones_between_which_nothing_swells_are_no_stride() -> None:
