@@ -80,6 +80,8 @@ SEQUENCED_S: Final = 20.0
 FASTEST_NOTES_HZ: Final = 42.0
 """Sixty-fourths at 160 beats a minute. In less than TOLD_BY_LEVEL_S a slower lattice is one of notes: most
 that cuts of human recordings had were at 20 to 40 Hz (docs/ai.md); only decoders of 25 Hz have one there."""
+SLOWEST_HZ: Final = 21.0
+"""Of latents (2,048 samples at 44.1 kHz). The aliases of a naive square wave at 220 Hz are 20 Hz apart."""
 MAINS_HZ: Final = (50.0, 60.0)
 MAINS_OFF: Final = (1e-5, 4e-3)
 """How far mains stray from their rate, of it: grids are within 0.4 % and never exact, decoders of 50 and 100
@@ -226,7 +228,7 @@ def confirmed(band: Band, spacing_hz: float) -> bool:
     """
     short = TOLD_BY_LEVEL_S * band.bin_hz > 1
     noted = cents_from_a_note(spacing_hz) < MOST_CENTS or spacing_hz < FASTEST_NOTES_HZ
-    elsewhere = in_blocks(spacing_hz) or hums(spacing_hz)
+    elsewhere = spacing_hz < SLOWEST_HZ or in_blocks(spacing_hz) or hums(spacing_hz)
     if elsewhere or (short and noted) or pitch(band, spacing_hz) > MOST_PITCH:
         return False
     between = band.swelling(without_hz=spacing_hz)

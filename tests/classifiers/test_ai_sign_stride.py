@@ -398,6 +398,19 @@ def test_what_works_in_blocks_of_1024_samples_at_48_khz_is_no_stride() -> None:
     assert found(samples, 48_000).strength == 0
 
 
+def test_the_aliases_of_a_naive_square_wave_are_no_stride() -> None:
+    """At 220 Hz and 44.1 kHz they lie at the multiples of 20 Hz, through MP3 as well; its volume steps."""
+    random = np.random.default_rng(17)
+    time_s = np.arange(60 * RATE_HZ) / RATE_HZ
+    volume = random.random(60 * 75)[(75 * time_s).astype(int)]
+    square = np.sign(np.sin(2 * np.pi * 220.0 * time_s)) * volume + 0.005 * random.standard_normal(
+        time_s.size
+    )
+    samples = (0.3 * square).astype(np.float32)[None]
+    assert found(samples).strength == 0
+    assert found(*through_codec(samples, rate_hz=RATE_HZ, codec=CODECS["mp3-64k"])).strength == 0
+
+
 def test_25_hz_may_be_notes_in_less_than_a_minute() -> None:
     assert found(upsampled(stride=1764, seconds=40)).strength == 0
     assert found(upsampled(stride=1764, seconds=56)).strength > 30
