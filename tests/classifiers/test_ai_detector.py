@@ -191,12 +191,13 @@ BIAS = 0.016
 
 
 def strided(audio: Audio) -> Audio:
-    """As if a decoder of stride 256 had played it: samples weighted by their place in it, and its bias."""
+    """As if a decoder of stride 240 had played it: samples weighted by their place in it, and its bias."""
+    stride = 240  # 200 Hz at 48 kHz, where a power of two would be a codec's or an effect's
     random = np.random.default_rng(0)
-    weights = 1 + 0.1 * random.standard_normal(256)
-    bias = BIAS * random.standard_normal(256) * audio.samples.std()
+    weights = 1 + 0.1 * random.standard_normal(stride)
+    bias = BIAS * random.standard_normal(stride) * audio.samples.std()
     count = audio.samples.shape[1]
-    times = count // 256 + 1
+    times = count // stride + 1
     samples = audio.samples * np.tile(weights, times)[:count] + np.tile(bias, times)[:count]
     return Audio(samples.astype(np.float32), audio.sample_rate_hz)
 
