@@ -168,12 +168,13 @@ class Detector:
             return _unknown(reason)
         sounding = listening.loudness_db >= LEAST_LOUDNESS_DB
         long = bool(sounding.sum() >= LONG_LOOKS)
-        with ThreadPoolExecutor(1) as beside:  # a third of the work, on the second core where there is one
-            found = beside.submit(STRIDE.find, listening) if self.stride is not None else None
-            again = beside.submit(REPEATS.find, listening) if long and self.repeats is not None else None
-            heard = measure(listening)
-            odds = self.sign_odds(heard)
-        stride = found.result() if found is not None else None
+        with ThreadPoolExecutor(2) as cores:  # three parts, the first two alike: who is done takes the third
+            heard_there = cores.submit(self._hear_stride, listening)
+            measured = cores.submit(measure, listening)
+            again = cores.submit(REPEATS.find, listening) if long and self.repeats is not None else None
+        stride, present = heard_there.result()
+        heard = measured.result()
+        odds = self.sign_odds(heard)
         returning = self._returning(again.result()) if again is not None else None
         joined = self.join(odds)
         distances = self._familiarity.distance(self.standardised(heard))
@@ -191,7 +192,6 @@ class Detector:
         elif reading.low > CAUTIOUS:
             reading = replace(reading, low=CAUTIOUS)
             held_back = NO_STRIDE if long else TOO_SHORT_TO_ACCUSE
-        present = STRIDE.present(listening) if adds > 0 else np.zeros(listening.looks, dtype=bool)
         along = [
             self.short.read(float(one)).probability for one in joined + adds * present + (returning or 0.0)
         ]
@@ -213,6 +213,12 @@ class Detector:
             score=score,
             false_positive_rate=reading.false_positive_rate,
         )
+
+    def _hear_stride(self, listening: Listening) -> tuple[Found | None, NDArray[np.bool_]]:
+        """The stride of the whole, and in which looks it is, bool [looks]."""
+        if self.stride is None:
+            return None, np.zeros(listening.looks, dtype=bool)
+        return STRIDE.find(listening), STRIDE.present(listening)
 
     def _stands(self, stride: Found | None) -> bool:
         """Whether the stride is there beyond chance.

@@ -29,7 +29,7 @@ def long_spectrum(samples: NDArray[np.float32]) -> NDArray[np.complex64]:
         return np.asarray(scipy.fft.rfft(samples))
     columns = samples.size // rows
     turned = scipy.fft.rfft(samples.reshape(rows, columns), axis=0)
-    turned *= _turns(rows, columns)
+    turned *= _turns(rows, columns, kept=rows // 2 + 1)
     turned = scipy.fft.fft(turned, axis=1, overwrite_x=True)
     # Frequency `row + rows * column` stands at [row, column]; rows beyond the middle mirror those before it.
     spectrum = np.empty(samples.size // 2 + 1, dtype=np.complex64)
@@ -38,6 +38,24 @@ def long_spectrum(samples: NDArray[np.float32]) -> NDArray[np.complex64]:
     np.conj(turned[rows // 2 - 1 : 0 : -1, : columns // 2 - 1 : -1].T, out=laid_out[:, rows // 2 + 1 :])
     spectrum[-1] = turned[0, columns // 2]
     return spectrum
+
+
+def long_signal(spectrum: NDArray[np.complex64], length: int) -> NDArray[np.complex64]:
+    """What `scipy.fft.ifft` gives of complex64 [bins] and nothing beyond them, but for rounding.
+
+    bins: `length` at most. Returns complex64 [length].
+    """
+    rows = _rows(length)
+    if rows < LEAST_ROWS:
+        return np.asarray(scipy.fft.ifft(spectrum, length))
+    columns = length // rows
+    filled = -(-spectrum.size // columns)
+    laid_out = np.zeros((filled, columns), dtype=np.complex64)
+    laid_out.reshape(-1)[: spectrum.size] = spectrum
+    turned = scipy.fft.ifft(laid_out, rows, axis=0)
+    turned *= np.conj(_turns(rows, columns, kept=rows))
+    # Moment `row + rows * column` stands at [row, column].
+    return np.ascontiguousarray(scipy.fft.ifft(turned, axis=1, overwrite_x=True).T).reshape(-1)
 
 
 def _rows(length: int) -> int:
@@ -49,8 +67,8 @@ def _rows(length: int) -> int:
     return next((side for side in sides if length % (2 * side) == 0), 0)
 
 
-@lru_cache(maxsize=2)  # ten megabytes for a length; uploads have 44.1 or 48 kHz
-def _turns(rows: int, columns: int) -> NDArray[np.complex64]:
-    """Twiddle factors, complex64 [rows // 2 + 1, columns]."""
-    step = np.arange(rows // 2 + 1)[:, None] * np.arange(columns)
+@lru_cache(maxsize=4)  # up to twenty megabytes for a length; uploads have 44.1 or 48 kHz
+def _turns(rows: int, columns: int, *, kept: int) -> NDArray[np.complex64]:
+    """Twiddle factors of the first rows, complex64 [kept, columns]."""
+    step = np.arange(kept)[:, None] * np.arange(columns)
     return np.asarray(np.exp(-2j * np.pi / (rows * columns) * step), dtype=np.complex64)

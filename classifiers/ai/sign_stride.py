@@ -210,11 +210,12 @@ def search_in(stretch: Float, *, rate_hz: int, spectrum: NDArray[np.complex64] |
     looks = [explain(tones[:, 0], most=most, bin_hz=levelled.bin_hz) for most in asked]
     # The stronger of two that found the same spacing stands for both.
     found = {round(look.spacing_hz, 2): look for look in sorted(looks, key=lambda look: look.strength)}
+    band = None
     for lattice in reversed(found.values()):
         strength = lattice.strength - float(np.log10(len(asked)))
         if strength <= WORTH:
             continue
-        band = Band.of(stretch, rate_hz=rate_hz, spectrum=spectrum)
+        band = band or Band.of(stretch, rate_hz=rate_hz, spectrum=spectrum)
         if band is not None and confirmed(band, lattice.spacing_hz):
             held = share_held(levelled, lattice.spacing_hz)
             return Found(lattice, strength=min(strength, STRONGEST), held=held)

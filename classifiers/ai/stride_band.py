@@ -18,7 +18,7 @@ from scipy.ndimage import uniform_filter1d
 from classifiers.ai.lattice import Double
 from classifiers.ai.levelled_spectrum import levelled_spectrum
 from classifiers.ai.listening import Float
-from classifiers.ai.long_spectrum import long_spectrum
+from classifiers.ai.long_spectrum import long_signal, long_spectrum
 
 BAND_HZ: Final = (1_000.0, 15_500.0)
 WHITE_HZ: Final = 30.0
@@ -92,11 +92,11 @@ class Band:
         size = np.abs(band)
         smooth = _smooth(size, 0, self.bin_hz)
         length = scipy.fft.next_fast_len(2 * band.size)
-        signal = scipy.fft.ifft(band / np.maximum(smooth, size / np.float32(LOUDEST)), length)
+        signal = long_signal(band / np.maximum(smooth, size / np.float32(LOUDEST)), length)
         energy = np.square(signal.real) + np.square(signal.imag)
         level = uniform_filter1d(energy, max(round(LEVEL_S * length * self.bin_hz), 3), mode="nearest")
         energy = np.minimum(energy / (level + np.float32(1e-4) * energy.mean()), np.float32(CLIP))
-        spectrum = scipy.fft.rfft(energy - energy.mean())[: band.size]
+        spectrum = long_spectrum(energy - energy.mean())[: band.size]
         power = np.square(spectrum.real) + np.square(spectrum.imag)
         block = max(round(BLOCK_HZ / self.bin_hz), 1)
         count = power.size // block

@@ -7,7 +7,7 @@ import pytest
 import scipy.fft
 
 from classifiers.ai import long_spectrum as module
-from classifiers.ai.long_spectrum import long_spectrum
+from classifiers.ai.long_spectrum import long_signal, long_spectrum
 
 MINUTES = [60 * rate_hz for rate_hz in (8_000, 11_025, 22_050, 44_100, 48_000)]
 
@@ -17,6 +17,19 @@ def test_says_what_one_long_transform_says(length: int) -> None:
     samples = np.random.default_rng(length).standard_normal(length).astype(np.float32)
     exact = scipy.fft.rfft(samples.astype(np.float64))
     found = long_spectrum(samples)
+    assert found.dtype == np.complex64
+    assert found.shape == exact.shape
+    assert np.abs(found - exact).max() <= 2e-6 * np.abs(exact).max()
+
+
+@pytest.mark.parametrize("length", [60 * 29_000, 64 * 66, 2 * 97 * 101, 10_007, 7, 1])
+@pytest.mark.parametrize("filled", [0.5, 0.73, 1.0])
+def test_goes_back_as_one_long_transform_does(length: int, filled: float) -> None:
+    random = np.random.default_rng(length)
+    bins = max(int(filled * length), 1)
+    spectrum = (random.standard_normal(bins) + 1j * random.standard_normal(bins)).astype(np.complex64)
+    exact = scipy.fft.ifft(spectrum.astype(np.complex128), length)
+    found = long_signal(spectrum, length)
     assert found.dtype == np.complex64
     assert found.shape == exact.shape
     assert np.abs(found - exact).max() <= 2e-6 * np.abs(exact).max()
