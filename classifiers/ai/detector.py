@@ -183,7 +183,7 @@ class Detector:
             return _unknown(f"unlike anything that was calibrated on ({detail})")
         score = float(joined[sounding].mean())
         most = MOST_DECADES if long else MOST_SHORT_DECADES
-        adds = self.decade * min(stride.strength, most) if stride is not None else 0.0
+        adds = self.decade * min(stride.decades, most) if stride is not None else 0.0
         score += adds + (returning or 0.0)
         reading = (self.long if long else self.short).read(score)
         held_back = ""
@@ -267,6 +267,10 @@ class Detector:
             value = float(np.clip(np.log(certain / max(1 - certain, 1e-6)), -ENVELOPE, ENVELOPE))
             detail = f"{STRIDE.describes}. {STRIDE.place(heard.listening)}"
             readings.append(SignReading(STRIDE.name, value, certain, detail))
+        elif stride is not None and stride.blurs:
+            value = float(np.clip(self.decade * stride.decades, 0.0, ENVELOPE))
+            detail = f"{STRIDE.describes}. {STRIDE.place(heard.listening)}"
+            readings.append(SignReading(STRIDE.name, value, 1 / (1 + float(np.exp(-value))), detail))
         if returning is not None:
             value = float(np.clip(returning, -ENVELOPE, ENVELOPE))
             detail = f"{REPEATS.describes}. {REPEATS.place(heard.listening)}"

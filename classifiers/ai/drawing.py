@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from classifiers.ai.calibration import ACCUSING
 from classifiers.ai.detector import REPEATS, STRIDE, Assessment
 from classifiers.ai.listening import BIN_HZ, BINS, HIGHEST_HZ, Listening, decibels, listen, power
-from classifiers.ai.sign_drawing import draw_tones
+from classifiers.ai.sign_drawing import draw_stride
 from classifiers.ai.sign_repeats import RETURNED
 from classifiers.audio import Audio
 from soundalike.errors import SettingsError
@@ -48,9 +48,9 @@ def draw(audio: Audio, assessment: Assessment, path: Path, *, title: str, marks:
     if assessment.known:
         score, tones, signs = rest
         _draw_score(score, assessment, end_s=listening.edges_s[-1][1])
-        draw_tones(tones, listening)
+        what = "blurred lattice" if draw_stride(tones, listening).blurs else "tones"
         start_s = listening.stretch_start_s
-        tones.set_title(f"tones, {start_s:.0f}–{start_s + listening.stretch_s:.0f} s")
+        tones.set_title(f"{what}, {start_s:.0f}–{start_s + listening.stretch_s:.0f} s")
         _draw_signs(signs, assessment)
     try:
         figure.savefig(path, format="png", dpi=DPI)

@@ -1,4 +1,4 @@
-"""The spectrum of a minute in which every moment counts alike.
+"""Spectra of a minute in which every moment counts alike.
 
 A faint tone that is there all the time is heard best where the music over it is soft. One long transform
 weighs each moment by its loudness, so that a few loud ones bury it. Here each spot of a spectrogram is
@@ -10,7 +10,8 @@ music halfway, and dividing once finds most of them (docs/ai.md).
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 import scipy.fft
@@ -29,21 +30,50 @@ DEEPEST: Final = 1e-6
 EVERY: Final = 8
 """The median is taken over so many times fewer moments."""
 BLOCK: Final = 128
-"""Moments at a time: a block stays in the cache."""
+"""Moments, or rows, at a time: a block stays in the cache."""
+
+Float = NDArray[np.float32]
 
 
-def levelled_spectrum(
-    samples: NDArray[np.float32], *, rate_hz: int, top_hz: float
-) -> tuple[NDArray[np.complex64], float]:
-    """From 0 Hz to `top_hz` or a little beyond, or to what the rate holds: complex64 [bins], and a bin in Hz.
+@dataclass(frozen=True, slots=True)
+class Levelled:
+    """A spectrogram with the level around each spot taken out, row by row.
 
-    samples: float32 [samples]. Between two rows a tone loses up to 1.4 dB (Hann). A bin is up to 3 % narrower
-    than one over the length: the end is padded.
+    rows: complex64 [rows, moments], from 0 Hz on, in windows of twice the hop that overlap by half.
+    hop_s: seconds between two moments.
     """
+
+    rows: NDArray[np.complex64]
+    hop_s: float
+
+    def spectrum(self) -> tuple[NDArray[np.complex64], float]:
+        """Of the whole length, complex64 [bins] from 0 Hz on, and a bin in Hz.
+
+        Between two rows a tone loses up to 1.4 dB (Hann). A bin is up to 3 % narrower than one over the
+        length: the end is padded.
+        """
+        moments = self.rows.shape[1]
+        return _side_by_side(scipy.fft.fft(self.rows, axis=1)), 1 / (moments * self.hop_s)
+
+    def short_power(self, moments: int) -> tuple[Float, float]:
+        """Mean power of the spectra of so many moments at a time, float32 [bins], and a bin in Hz.
+
+        moments: a multiple of four; Hann windows that overlap by half. Zeros where the whole has fewer.
+        """
+        taper = np.hanning(moments + 1)[:-1].astype(np.float32)
+        cuts = sliding_window_view(self.rows, min(moments, self.rows.shape[1]), axis=1)[:, :: moments // 2]
+        power = np.zeros((len(self.rows), moments), dtype=np.float32)
+        for first in range(0, len(cuts) if cuts.shape[2] == moments else 0, BLOCK):
+            short = scipy.fft.fft(cuts[first : first + BLOCK] * taper, axis=2)
+            power[first : first + BLOCK] = (np.square(short.real) + np.square(short.imag)).mean(axis=1)
+        return _side_by_side(power), 1 / (moments * self.hop_s)
+
+
+def level(samples: Float, *, rate_hz: int, top_hz: float) -> Levelled:
+    """samples: float32 [samples]; from 0 Hz to `top_hz` or a little beyond, or to what the rate holds."""
     hop = scipy.fft.next_fast_len(round(HOP_S * rate_hz))
     window = 2 * hop
-    quarter = scipy.fft.next_fast_len(-(-(samples.size // hop + 2) // 4))
-    moments = 4 * quarter
+    moments = 4 * scipy.fft.next_fast_len(-(-(samples.size // hop + 2) // 4))
     padded = np.zeros((moments + 1) * hop, dtype=np.float32)
     padded[hop : hop + samples.size] = samples
     cuts = sliding_window_view(padded, window)[::hop]
@@ -53,22 +83,29 @@ def levelled_spectrum(
     levelled = np.empty((rows, moments), dtype=np.complex64)
     for first in range(0, moments, BLOCK):
         spots = scipy.fft.rfft(cuts[first : first + BLOCK] * taper, axis=1)[:, :rows]
-        level = _around(spots)
-        level += np.float32(DEEPEST) * level.max(axis=1, keepdims=True)
-        level += np.float32(SOFTEST) * typical + np.float32(1e-20)
-        spots *= np.sqrt(typical / level)  # times what is typical there: the spectrum keeps its shape
+        around = _around(spots)
+        around += np.float32(DEEPEST) * around.max(axis=1, keepdims=True)
+        around += np.float32(SOFTEST) * typical + np.float32(1e-20)
+        spots *= np.sqrt(typical / around)  # times what is typical there: the spectrum keeps its shape
         levelled[:, first : first + BLOCK] = spots.T
-    along = scipy.fft.fft(levelled, axis=1, overwrite_x=True)
-    # Windows that overlap by half see each frequency in two rows; of each the nearer half is kept. Even rows
-    # have it around zero, odd ones around the middle of their spectrum.
-    fine = np.empty((rows, 2 * quarter), dtype=np.complex64)
+    return Levelled(levelled, hop / rate_hz)
+
+
+def _side_by_side(along: NDArray[Any]) -> NDArray[Any]:
+    """The rows' spectra, [rows, 4 n] as `scipy.fft.fft` orders them, as one from 0 Hz on: [(2 rows - 1) n].
+
+    Windows that overlap by half see each frequency in two rows; of each the nearer half is kept. Even rows
+    have it around zero, odd ones around the middle of their spectrum.
+    """
+    quarter = along.shape[1] // 4
+    fine = np.empty((len(along), 2 * quarter), dtype=along.dtype)
     fine[0::2, :quarter] = along[0::2, -quarter:]
     fine[0::2, quarter:] = along[0::2, :quarter]
     fine[1::2] = along[1::2, quarter : 3 * quarter]
-    return fine.reshape(-1)[quarter:], rate_hz / (moments * hop)
+    return np.asarray(fine.reshape(-1)[quarter:])
 
 
 def _around(spots: NDArray[np.complex64]) -> NDArray[np.float32]:
     """Mean power of the AROUND_BINS around each, float32 [moments, rows]."""
-    level = uniform_filter1d(np.square(spots.real) + np.square(spots.imag), AROUND_BINS, axis=1)
-    return np.asarray(np.maximum(level, 0.0, out=level))  # a running sum may end a little under nothing
+    around = uniform_filter1d(np.square(spots.real) + np.square(spots.imag), AROUND_BINS, axis=1)
+    return np.asarray(np.maximum(around, 0.0, out=around))  # a running sum may end a little under nothing

@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
+from classifiers.ai.blurred_lattice import HIGH_HZ, MOMENTS, prominence
 from classifiers.ai.listening import BIN_HZ, BINS, DEPTH_DB, Listening, listen
 from classifiers.ai.sign_comb import FINE_BIN_HZ, flattened_spectrum
 from classifiers.ai.sign_repeats import RATE_HZ, STROKE_S, Repeats, whitened
-from classifiers.ai.sign_stride import LOWEST_TONE_HZ, Stride
-from classifiers.ai.stride_band import Band
+from classifiers.ai.sign_stride import LOWEST_TONE_HZ, Found, Stride
+from classifiers.ai.stride_band import Band, to_band
 from classifiers.audio import Audio
 from soundalike.errors import SettingsError
 
@@ -157,7 +158,12 @@ def _attacks(axes: Axes, listening: Listening) -> str:
 
 
 def _stride(axes: Axes, listening: Listening) -> str:
-    draw_tones(axes, listening)
+    if draw_stride(axes, listening).blurs:
+        return (
+            "All multiples of one rate laid over each other, as they stand in short spectra: a peak in the"
+            " middle is what a shift of pitch leaves of a decoder's tones. A synthesiser or the vocoder"
+            " itself can look alike, so it counts and accuses nobody."
+        )
     return (
         "Tones of the sound, a sixtieth of a hertz wide: those at exact multiples of one rate, all through"
         " the band, are what a decoder adds to each of its strides. A synthesiser that holds one pitch can"
@@ -165,9 +171,33 @@ def _stride(axes: Axes, listening: Listening) -> str:
     )
 
 
-def draw_tones(axes: Axes, listening: Listening) -> None:
-    """The tones of the stretch, and which of them the stride's rate explains."""
+def _draw_blurred(axes: Axes, listening: Listening, spacing_hz: float) -> None:
+    spots = to_band(listening.stretch, rate_hz=listening.sample_rate_hz)
+    power, bin_hz = spots.short_power(MOMENTS)
+    over = prominence(power, bin_hz=bin_hz)
+    off_hz = np.arange(-spacing_hz / 2, spacing_hz / 2, bin_hz / 2)
+    low, high = HIGH_HZ[0], min(HIGH_HZ[1], (over.size - 2) * bin_hz) - spacing_hz
+    at_hz = spacing_hz * np.arange(np.ceil(low / spacing_hz), np.floor(high / spacing_hz) + 1)
+    mean = over[np.rint((at_hz[:, None] + off_hz) / bin_hz).astype(int)].mean(axis=0)
+    label = f"mean of {at_hz.size} multiples of {spacing_hz:.2f} Hz"
+    axes.plot(off_hz, mean, color="#1c55b8", lw=1.1, label=label)
+    axes.axvline(0.0, color="#a52a2a", lw=1.0, ls="--")
+    axes.legend(fontsize=7)
+    axes.set(xlabel="Hz from the nearest multiple", ylabel="standard deviations of chance", xmargin=0.0)
+    axes.grid(alpha=0.3)
+
+
+def draw_stride(axes: Axes, listening: Listening) -> Found:
+    """The tones of the stretch, and which of them the stride's rate explains; or a blurred lattice."""
     found = STRIDE.find(listening)
+    if found.blurs:
+        _draw_blurred(axes, listening, found.blurred.spacing_hz)
+    else:
+        _draw_tones(axes, listening, found)
+    return found
+
+
+def _draw_tones(axes: Axes, listening: Listening, found: Found) -> None:
     looked_at = listening.stretch_side if found.side else listening.stretch
     band = Band.levelled(looked_at, rate_hz=listening.sample_rate_hz)
     over, bin_hz = (np.zeros(0, dtype=np.float32), 1.0) if band is None else (band.over, band.bin_hz)

@@ -25,6 +25,8 @@ of speed moves all of them together. Steps:
    multiples; what a decoder does to its samples is as strong higher up.
 5. Where that finds nothing sure in what the channels share, their difference is asked the same: a decoder
    of two channels adds a bias to each, and less music lies over it there.
+6. Where that finds nothing either, a lattice that a phase vocoder blurred is looked for (`blurred_lattice`).
+   It counts in the score and accuses nobody.
 
 The swelling alone is not looked for: Opus' and AAC's frames make lattices of it as pure as a decoder's.
 """
@@ -32,17 +34,21 @@ The swelling alone is not looked for: Opus' and AAC's frames make lattices of it
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from classifiers.ai import blurred_lattice
+from classifiers.ai.blurred_lattice import Blurred
 from classifiers.ai.ground import LEAST_LOUDNESS_DB
 from classifiers.ai.lattice import FEW, NONE, Lattice, explain
+from classifiers.ai.levelled_spectrum import Levelled
 from classifiers.ai.listening import STRETCH_S, Float, Listening, mid_and_side
 from classifiers.ai.signs import Features
-from classifiers.ai.stride_band import BAND_HZ, CHANCE_MEAN, Band
+from classifiers.ai.stride_band import BAND_HZ, CHANCE_MEAN, Band, to_band
 
 LEAST_TONE: Final = 4.0
 """Times the neighbourhood: chance puts three bins of a million there."""
@@ -102,6 +108,15 @@ less, but for one, and most under 1.5; chip music made for the purpose has 4.0 t
 SURE: Final = 3.2
 """Standard deviations above chance at which a look shows the lattice of the whole: seven in eight looks of
 1.7 s of generated music do, and one in fifty of human music that is asked for the same lattice."""
+BLURRED_S: Final = 20.0
+"""In less nothing blurred is sought: too few short spectra to average."""
+LEAST_HEIGHT: Final = 6.0
+"""Of a blurred lattice: after a shift of pitch one human recording in ten has more (docs/ai.md)."""
+DECADES_A_DEVIATION: Final = 2.5
+MOST_BLURRED: Final = 9.0
+"""Less than stands alone: what accuses is exact."""
+EXACT: Final = 1.5
+"""A lattice that stands out of the exact spectrum so much more than of short ones was asked there already."""
 CHANCE_SQUARE: Final = 4 / np.pi
 """Mean of the square of chance's `over` (Rayleigh, of mean 1); its standard deviation is the same."""
 
@@ -111,13 +126,28 @@ class Found:
     """strength: decades of chance, 0 to STRONGEST; 0 where the lattice was not confirmed.
 
     held: share of its multiples at which the sound holds a tone, in [0, 1].
-    side: it stands in the difference of the channels, not in what they share.
+    side: it stands in the difference of the channels, not in what they share. blurred: the lattice of the
+    short spectra of what they share, asked where nothing else is found.
     """
 
     lattice: Lattice
     strength: float = 0.0
     held: float = 0.0
     side: bool = False
+    blurred: Blurred = blurred_lattice.NONE
+
+    @property
+    def decades(self) -> float:
+        """What counts in a score: the strength; without any, what a blurred lattice is worth."""
+        blurred = self.blurred
+        if self.strength > 0 or blurred.exact > EXACT:
+            return self.strength
+        return float(np.clip(DECADES_A_DEVIATION * (blurred.height - LEAST_HEIGHT), 0.0, MOST_BLURRED))
+
+    @property
+    def blurs(self) -> bool:
+        """Whether it is a blurred lattice that counts."""
+        return self.strength <= 0 < self.decades
 
 
 NOTHING: Final = Found(NONE)
@@ -153,9 +183,12 @@ class Stride:
         )
 
     def present(self, listening: Listening) -> NDArray[np.bool_]:
-        """Whether the lattice stands in each look too, bool [looks]: what was added up is there."""
+        """Whether the lattice stands in each look too, bool [looks]: what was added up is there.
+
+        A blurred one is the whole's alone: no look is long enough to show it, so it counts in all.
+        """
         found, rate_hz = self.find(listening), listening.sample_rate_hz
-        there = np.zeros(listening.looks, dtype=bool)
+        there = np.full(listening.looks, found.blurs)
         for look in range(listening.looks) if found.strength > 0 else ():
             band = Band.levelled(mid_and_side(listening.samples[look])[found.side], rate_hz=rate_hz)
             if band is not None:
@@ -166,9 +199,9 @@ class Stride:
 
     def place(self, listening: Listening) -> str:
         found = self.find(listening)
-        if found.strength <= 0:
-            return ""
         lattice, start_s = found.lattice, listening.stretch_start_s
+        if found.strength <= 0:
+            return _place_of(found.blurred, listening) if found.blurs else ""
         of = "tones of the channels' difference" if found.side else "tones"
         return (
             f"{len(lattice.on_hz)} of the {lattice.peaks} strongest {of} lie at multiples of"
@@ -182,44 +215,81 @@ class Stride:
         )
 
 
+def _place_of(blurred: Blurred, listening: Listening) -> str:
+    start_s = listening.stretch_start_s
+    return (
+        f"Faint lines at multiples of {blurred.spacing_hz:.2f} Hz, none of them exact, stand out by"
+        f" {blurred.height:.1f} standard deviations of chance together,"
+        f" {start_s:.0f}–{start_s + listening.stretch_s:.0f} s: so a shift of pitch or a stretch leaves"
+        " a decoder's tones. Vocoders and some synthesisers leave some, too: they count, and accuse nobody."
+    )
+
+
 def search(mid: Float, side: Float, *, rate_hz: int, spectrum: NDArray[np.complex64] | None = None) -> Found:
     """The lattice of the tones of a stretch; of its difference only where the middle shows nothing sure.
 
     mid, side: float32 [samples] each, as `mid_and_side` gives them. spectrum: of the middle, if it is known.
     """
-    shared = search_in(mid, rate_hz=rate_hz, spectrum=spectrum)
+    middle = Signal(mid, rate_hz=rate_hz, spectrum=spectrum)
+    shared = search_in(middle)
     if shared.strength >= ENOUGH:
         return shared
-    apart = search_in(side, rate_hz=rate_hz)
+    apart = search_in(Signal(side, rate_hz=rate_hz))
     strength = apart.strength - float(np.log10(2))  # a second chance to meet one
-    return replace(apart, strength=strength, side=True) if strength > shared.strength else shared
+    if strength > shared.strength:
+        return replace(apart, strength=strength, side=True)
+    if shared.strength > 0 or middle.levelled is None or mid.size < BLURRED_S * rate_hz:
+        return shared
+    blurred = blurred_lattice.find(middle.spots, middle.levelled.over, exact_bin_hz=middle.levelled.bin_hz)
+    return replace(shared, blurred=blurred)
 
 
-def search_in(stretch: Float, *, rate_hz: int, spectrum: NDArray[np.complex64] | None = None) -> Found:
-    """The lattice of the tones of one signal, float32 [samples]; spectrum: of it, if it is known.
-
-    That of the whole is asked only where tones make a lattice.
-    """
-    # Channels in opposition leave nothing in the middle but what a codec writes there.
-    quiet = 10 * np.log10(np.dot(stretch, stretch) / max(stretch.size, 1) + 1e-12) < LEAST_LOUDNESS_DB
-    levelled = None if quiet else Band.levelled(stretch, rate_hz=rate_hz)
+def search_in(signal: Signal) -> Found:
+    """The lattice of the tones of one signal. That of the whole is asked only where tones make a lattice."""
+    levelled = signal.levelled
     if levelled is None:
         return NOTHING
     tones = levelled.tones(least=LEAST_TONE, narrow=NARROW_TONE, from_hz=LOWEST_TONE_HZ)
-    asked = LOOKS if stretch.size >= TOLD_BY_LEVEL_S * rate_hz else LOOKS[:1]
+    asked = LOOKS if signal.samples.size >= TOLD_BY_LEVEL_S * signal.rate_hz else LOOKS[:1]
     looks = [explain(tones[:, 0], most=most, bin_hz=levelled.bin_hz) for most in asked]
     # The stronger of two that found the same spacing stands for both.
     found = {round(look.spacing_hz, 2): look for look in sorted(looks, key=lambda look: look.strength)}
-    band = None
     for lattice in reversed(found.values()):
         strength = lattice.strength - float(np.log10(len(asked)))
         if strength <= WORTH:
             continue
-        band = band or Band.of(stretch, rate_hz=rate_hz, spectrum=spectrum)
-        if band is not None and confirmed(band, lattice.spacing_hz):
+        if signal.plain is not None and confirmed(signal.plain, lattice.spacing_hz):
             held = share_held(levelled, lattice.spacing_hz)
             return Found(lattice, strength=min(strength, STRONGEST), held=held)
     return Found(replace(NONE, peaks=looks[0].peaks))
+
+
+class Signal:
+    """What is asked of one signal, float32 [samples], each worked out when it is asked first."""
+
+    def __init__(
+        self, samples: Float, *, rate_hz: int, spectrum: NDArray[np.complex64] | None = None
+    ) -> None:
+        """spectrum: of the samples, if it is known."""
+        self.samples, self.rate_hz, self._spectrum = samples, rate_hz, spectrum
+
+    @cached_property
+    def spots(self) -> Levelled:
+        return to_band(self.samples, rate_hz=self.rate_hz)
+
+    @cached_property
+    def levelled(self) -> Band | None:
+        """None where there is nothing to hear.
+
+        Channels in opposition leave nothing in the middle but what a codec writes there.
+        """
+        power = np.dot(self.samples, self.samples) / max(self.samples.size, 1)
+        quiet = 10 * np.log10(power + 1e-12) < LEAST_LOUDNESS_DB
+        return None if quiet else Band.levelled(self.samples, rate_hz=self.rate_hz, levelled=self.spots)
+
+    @cached_property
+    def plain(self) -> Band | None:
+        return Band.of(self.samples, rate_hz=self.rate_hz, spectrum=self._spectrum)
 
 
 def confirmed(band: Band, spacing_hz: float) -> bool:

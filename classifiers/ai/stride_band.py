@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from classifiers.ai.lattice import Double
-from classifiers.ai.levelled_spectrum import levelled_spectrum
+from classifiers.ai.levelled_spectrum import Levelled, level
 from classifiers.ai.listening import Float
 from classifiers.ai.long_spectrum import long_signal, long_spectrum
 
@@ -64,11 +64,11 @@ class Band:
         return cls._cut(whole, rate_hz=rate_hz, bin_hz=rate_hz / stretch.size)
 
     @classmethod
-    def levelled(cls, stretch: Float, *, rate_hz: int) -> Band | None:
-        """The same with every moment as loud as the others; None where there is nothing to hear."""
+    def levelled(cls, stretch: Float, *, rate_hz: int, levelled: Levelled | None = None) -> Band | None:
+        """The same with every moment as loud as the others; levelled: of it, to BAND_HZ, if it is known."""
         if _nothing_in(stretch, rate_hz=rate_hz):
             return None
-        whole, bin_hz = levelled_spectrum(stretch, rate_hz=rate_hz, top_hz=BAND_HZ[1])
+        whole, bin_hz = (levelled or to_band(stretch, rate_hz=rate_hz)).spectrum()
         return cls._cut(whole, rate_hz=rate_hz, bin_hz=bin_hz)
 
     @classmethod
@@ -137,6 +137,11 @@ class Band:
         order = np.argsort(-over[found], kind="stable")
         tones = np.stack(((found + off) * self.bin_hz, over[found]), axis=1)
         return np.asarray(tones[order], dtype=np.float64)
+
+
+def to_band(stretch: Float, *, rate_hz: int) -> Levelled:
+    """Levelled, to the top of BAND_HZ."""
+    return level(stretch, rate_hz=rate_hz, top_hz=BAND_HZ[1])
 
 
 def _top(rate_hz: int, bin_hz: float) -> int:

@@ -28,8 +28,8 @@ Measure = Callable[[Float, int], float]
 
 
 def stride_of(channels: Float, rate_hz: int) -> float:
-    """Decades of chance."""
-    return sign_stride.search(*mid_and_side(channels), rate_hz=rate_hz).strength
+    """Decades that count in a score."""
+    return sign_stride.search(*mid_and_side(channels), rate_hz=rate_hz).decades
 
 
 def repeats_of(channels: Float, rate_hz: int) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy.signal import butter, sosfilt
 
+from bench.effects import warp
 from classifiers.ai.calibration import ACCUSING
 from classifiers.ai.degrade import CODECS, limit, through_codec
 from classifiers.ai.detector import (
@@ -275,6 +276,30 @@ class TestStride:
         assert any(sign.name == "stride" for sign in with_it.signs)
         assert not accused(with_it)
         assert with_it.reason == TOO_SHORT_TO_ACCUSE
+
+    def test_behind_a_vocoder_it_counts_and_accuses_nobody(
+        self, leaning: Detector, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whatever the rest says: what is not exact never stands alone."""
+        human, machine = (
+            Audio(
+                warp.transpose(audio.samples, rate_hz=audio.sample_rate_hz, semitones=-2.0),
+                audio.sample_rate_hz,
+            )
+            for audio in (human_music(), strided(human_music()))
+        )
+        plain, with_it = leaning.assess(human), leaning.assess(machine)
+        assert plain.score is not None
+        assert with_it.score is not None
+        assert with_it.score > plain.score + 2 * leaning.decade
+        assert all(sign.name != "stride" for sign in plain.signs)
+        sign = next(sign for sign in with_it.signs if sign.name == "stride")
+        assert "none of them exact" in sign.detail
+        assert sign.value > 0
+        monkeypatch.setattr(leaning, "_offset", 30.0)
+        said = leaning.assess(machine)
+        assert not accused(said)
+        assert said.reason == NO_STRIDE
 
     def test_it_accuses_nobody_of_whom_the_rest_says_human(self, detector: Detector) -> None:
         """A synthesiser that the rest finds human, with every decade there is."""

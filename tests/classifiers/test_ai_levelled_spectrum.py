@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from classifiers.ai.levelled_spectrum import levelled_spectrum
+from classifiers.ai.levelled_spectrum import level
 
 SECONDS = 10
 
 
 def spectrum_of(samples: NDArray[np.float64], *, rate_hz: int) -> tuple[NDArray[np.float32], float]:
-    spectrum, bin_hz = levelled_spectrum(samples.astype(np.float32), rate_hz=rate_hz, top_hz=15_500.0)
+    spectrum, bin_hz = level(samples.astype(np.float32), rate_hz=rate_hz, top_hz=15_500.0).spectrum()
     return np.abs(spectrum), bin_hz
 
 

@@ -21,6 +21,7 @@ from classifiers.ai.sign_stride import (
     MOST_PITCH,
     NARROW_TONE,
     Found,
+    Signal,
     Stride,
     cents_from_a_note,
     confirmed,
@@ -143,8 +144,8 @@ def test_what_a_tick_does_is_no_stride(ticks_hz: int) -> None:
     assert power[at].mean() > 3
     assert fall(power, spacing_hz=ticks_hz / 2, bin_hz=band.bin_hz) > MOST_FALL
     assert not confirmed(band, ticks_hz / 2)
-    assert search_in(with_tones, rate_hz=RATE_HZ).strength == 0
-    assert search_in(samples, rate_hz=RATE_HZ).strength == 0
+    assert search_in(Signal(with_tones, rate_hz=RATE_HZ)).strength == 0
+    assert search_in(Signal(samples, rate_hz=RATE_HZ)).strength == 0
 
 
 @pytest.mark.parametrize("stride", [256, 512, 1764])
@@ -190,7 +191,7 @@ def test_opus_leaves_no_stride_in_quiet_notes(bit_rate: int) -> None:
 def test_nothing_to_hear_has_no_tones() -> None:
     silence = np.zeros(RATE_HZ, dtype=np.float32)
     assert Band.of(silence, rate_hz=RATE_HZ) is None
-    assert search_in(silence, rate_hz=RATE_HZ).strength == 0
+    assert search_in(Signal(silence, rate_hz=RATE_HZ)).strength == 0
 
 
 def test_each_look_is_asked_whether_the_tones_stand_there_too() -> None:
@@ -240,7 +241,7 @@ def test_what_the_channels_share_hides_no_tones_of_their_difference() -> None:
     bias = 0.02 * upsampled(stride=256, seconds=40)
     music = 0.1 * np.random.default_rng(14).standard_normal(bias.shape)
     listening = listen(Audio(apart(bias=bias, music=music), RATE_HZ))
-    assert search_in(listening.stretch, rate_hz=RATE_HZ).strength == 0
+    assert search_in(Signal(listening.stretch, rate_hz=RATE_HZ)).strength == 0
     said = Stride().find(listening)
     assert said.side
     assert said.strength > 30
@@ -269,7 +270,7 @@ def test_codecs_leave_no_stride_in_what_they_write_of_a_difference(codec: str, w
 @pytest.mark.parametrize("length", [1, 100, 3000])
 def test_a_moment_is_too_short_to_have_tones(length: int) -> None:
     noise = np.random.default_rng(9).standard_normal(length).astype(np.float32)
-    assert search_in(noise, rate_hz=RATE_HZ).strength == 0
+    assert search_in(Signal(noise, rate_hz=RATE_HZ)).strength == 0
 
 
 def test_what_is_played_over_hides_no_tones() -> None:

@@ -1,0 +1,181 @@
+"""A lattice that a phase vocoder blurred: found behind one, told from pitches and from what is exact."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+from scipy.signal import lfilter
+
+from bench.effects import warp
+from classifiers.ai.blurred_lattice import NONE, Blurred, find, prominence
+from classifiers.ai.degrade import CODECS, through_codec
+from classifiers.ai.listening import Float, listen
+from classifiers.ai.sign_drawing import draw_signs
+from classifiers.ai.sign_stride import (
+    DECADES_A_DEVIATION,
+    EXACT,
+    LEAST_HEIGHT,
+    MOST_BLURRED,
+    Found,
+    Signal,
+    Stride,
+)
+from classifiers.ai.stride_band import to_band
+from classifiers.ai.stride_training import LEAST_DECADES
+from classifiers.audio import Audio
+
+RATE_HZ = 44_100
+SECONDS = 30
+SEMITONES = 2.0
+RATIO = 2 ** (SEMITONES / 12)
+
+
+@cache
+def music(*, seed: int = 0) -> Float:
+    """Noise in bursts, loud at the bottom, over tones that glide: nothing in it keeps one rate."""
+    random = np.random.default_rng(seed)
+    noise = lfilter([0.6], [1.0, -0.9], random.standard_normal(SECONDS * RATE_HZ))
+    time_s = np.arange(SECONDS * RATE_HZ) / RATE_HZ
+    changes_s = np.arange(0, SECONDS + 1, 0.13)
+    level = 0.2 + np.abs(np.interp(time_s, changes_s, random.standard_normal(changes_s.size)))
+    glide = sum(
+        np.sin(2 * np.pi * np.cumsum(hz * (1 + 0.01 * np.sin(2 * np.pi * 5.3 * time_s + hz))) / RATE_HZ)
+        for hz in (233.0, 517.0, 1_290.0, 3_110.0)
+    )
+    return np.asarray(0.05 * level * (noise + glide), dtype=np.float32)
+
+
+@cache
+def decoded() -> Float:
+    """With the bias of a decoder of 512 samples a stride, 86.13 Hz."""
+    bias = 0.006 * np.random.default_rng(1).standard_normal(512)
+    return np.asarray(music() + np.resize(bias, SECONDS * RATE_HZ), dtype=np.float32)
+
+
+@cache
+def shifted(*, machine: bool) -> Float:
+    samples = decoded() if machine else music()
+    return np.asarray(warp.transpose(samples[None], rate_hz=RATE_HZ, semitones=SEMITONES)[0])
+
+
+def heard(samples: Float, *, rate_hz: int = RATE_HZ) -> Blurred:
+    signal = Signal(samples, rate_hz=rate_hz)
+    assert signal.levelled is not None
+    return find(signal.spots, signal.levelled.over, exact_bin_hz=signal.levelled.bin_hz)
+
+
+def stride_of(samples: Float, *, rate_hz: int = RATE_HZ) -> Found:
+    return Stride().find(listen(Audio(samples[None], rate_hz)))
+
+
+def multiple_of(spacing_hz: float, base_hz: float) -> float:
+    """Off the nearest of `base_hz`, its first multiples and its simple parts, relative."""
+    parts = np.array([base_hz * times for times in (1 / 3, 1 / 2, 1, 2, 3)])
+    return float(np.abs(spacing_hz / parts - 1).min())
+
+
+def test_it_is_found_behind_a_shift_of_pitch() -> None:
+    said = stride_of(shifted(machine=True))
+    assert said.strength == 0
+    assert said.blurs
+    assert said.blurred.height > LEAST_HEIGHT + 2
+    assert multiple_of(said.blurred.spacing_hz, RATE_HZ / 512 * RATIO) < 1e-3
+
+
+@pytest.mark.parametrize("codec", ["mp3-128k", "opus-48k"])
+def test_also_through_a_codec(codec: str) -> None:
+    samples, rate_hz = through_codec(shifted(machine=True)[None], rate_hz=RATE_HZ, codec=CODECS[codec])
+    said = heard(samples[0], rate_hz=rate_hz)
+    assert said.height > LEAST_HEIGHT
+    assert multiple_of(said.spacing_hz, RATE_HZ / 512 * RATIO) < 1e-3
+
+
+def test_what_is_exact_is_left_to_the_exact_spectrum() -> None:
+    """The unshifted lattice is as high here; whether it counts is not this one's to say."""
+    said = heard(decoded())
+    assert said.height > LEAST_HEIGHT
+    assert said.exact > EXACT
+    assert Found(stride_of(music()).lattice, blurred=said).decades == 0
+
+
+@pytest.mark.parametrize("codec", [None, "mp3-64k", "mp3-128k", "opus-48k", "aac-128k"])
+def test_music_has_none(codec: str | None) -> None:
+    """Nor has it a codec's grid, nor a vocoder's behind which it was shifted."""
+    for samples in (music()[None], shifted(machine=False)[None]):
+        heard_as, rate_hz = samples, RATE_HZ
+        if codec is not None:
+            heard_as, rate_hz = through_codec(samples, rate_hz=RATE_HZ, codec=CODECS[codec])
+        assert heard(heard_as[0], rate_hz=rate_hz).height < LEAST_HEIGHT
+
+
+@pytest.mark.parametrize("pitch_hz", [87.3, 110.0, 196.0])
+def test_a_pitch_stands_out_at_the_bottom(pitch_hz: float) -> None:
+    """A saw held all through, a shade of vibrato over it: as blurred as a decoder's, and loud low down."""
+    time_s = np.arange(SECONDS * RATE_HZ) / RATE_HZ
+    turns = np.cumsum(pitch_hz * (1 + 2e-4 * np.sin(2 * np.pi * 4.7 * time_s))) / RATE_HZ
+    saw = sum(np.sin(2 * np.pi * number * turns) / number for number in range(1, int(14_000 / pitch_hz)))
+    samples = np.asarray(music() + 0.05 * saw, dtype=np.float32)
+    assert stride_of(samples).decades == 0
+    assert multiple_of(heard(samples).spacing_hz, pitch_hz) > 1e-3 or heard(samples).height < LEAST_HEIGHT
+
+
+def test_white_noise_and_short_sounds_have_none() -> None:
+    noise = np.random.default_rng(2).standard_normal(SECONDS * RATE_HZ).astype(np.float32)
+    assert heard(noise).height < LEAST_HEIGHT
+    assert stride_of(shifted(machine=True)[: 15 * RATE_HZ]).blurred == NONE
+
+
+@pytest.mark.parametrize("length", [1, 1_000, 20_000])
+def test_too_little_to_average_says_nothing(length: int) -> None:
+    samples = np.ones(length, dtype=np.float32)
+    spots = to_band(samples, rate_hz=RATE_HZ)
+    assert find(spots, np.ones(100, dtype=np.float32), exact_bin_hz=100.0) == NONE
+
+
+def test_a_rate_without_highs_says_nothing() -> None:
+    samples = np.random.default_rng(3).standard_normal(SECONDS * 6_000).astype(np.float32)
+    assert heard(samples, rate_hz=6_000) == NONE
+
+
+def test_each_section_has_chance_for_its_measure() -> None:
+    power, bin_hz = to_band(music(), rate_hz=RATE_HZ).short_power(32)
+    over = prominence(power * np.float32(3.0), bin_hz=bin_hz)
+    assert np.isfinite(over).all()
+    assert over.mean() == pytest.approx(0.0, abs=0.02)
+    assert over.std() == pytest.approx(1.0, abs=0.05)
+    assert np.allclose(over, prominence(power, bin_hz=bin_hz), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("height", "exact", "strength", "decades"),
+    [
+        (LEAST_HEIGHT, 0.0, 0.0, 0.0),
+        (LEAST_HEIGHT + 1, 0.0, 0.0, DECADES_A_DEVIATION),
+        (LEAST_HEIGHT + 50, 0.0, 0.0, MOST_BLURRED),
+        (LEAST_HEIGHT + 50, EXACT + 1, 0.0, 0.0),
+        (LEAST_HEIGHT + 50, 0.0, 4.0, 4.0),
+    ],
+)
+def test_what_it_is_worth(height: float, exact: float, strength: float, decades: float) -> None:
+    lattice = stride_of(np.zeros(RATE_HZ, dtype=np.float32)).lattice
+    said = Found(lattice, strength=strength, blurred=Blurred(100.0, height, exact))
+    assert said.decades == pytest.approx(decades)
+    assert said.blurs == (decades > 0 and strength == 0)
+
+
+def test_it_can_never_stand_alone() -> None:
+    assert MOST_BLURRED < LEAST_DECADES
+
+
+def test_the_sign_shows_it_in_words_and_as_a_picture() -> None:
+    audio = Audio(shifted(machine=True)[None], RATE_HZ)
+    listening = listen(audio)
+    words = Stride().place(listening)
+    assert f"{Stride().find(listening).blurred.spacing_hz:.2f} Hz, none of them exact" in words
+    assert "accuse nobody" in words
+    assert Stride().present(listening).all()
+    picture = draw_signs(audio, ("stride",))["stride"]
+    assert picture.png.startswith(b"\x89PNG")
+    assert "short spectra" in picture.caption
