@@ -3,7 +3,8 @@
 AiBench judges by all signs, and what they learnt they learnt on the generated music at hand. The stride
 learnt nothing: it may be judged on all of it, under every condition, in a second a recording. Every
 sub-folder of --ai is one generator. Prints and writes, for each condition, how many recordings of each folder
-reach the threshold of the shipped calibration.
+reach the threshold of the shipped calibration, how many have anything that counts in a score, a lattice that
+a vocoder blurred, too, and the most that a human one has.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.aibench import files_of
 from bench.aibench_conditions import CONDITIONS, chosen, render
@@ -29,7 +31,8 @@ from classifiers.ai.listening import STRETCH_S, mid_and_side
 from classifiers.ai.sign_stride import search
 from soundalike.errors import NotAudio, SettingsError, SoundalikeError
 
-Row = tuple[str, bool, dict[str, float]]
+Row = tuple[str, bool, dict[str, tuple[float, float]]]
+"""Folder, whether a machine made it, and by condition the strength and the decades that count."""
 SIDES: Final = ("human", "ai")
 
 
@@ -69,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def strengths(job: tuple[Path, str, bool, list[str]]) -> Row | None:
-    """Folder, side, and the strength under each condition; None for what can't be decoded."""
+    """None for what can't be decoded."""
     path, source, made, names = job
     try:
         whole = read_middle(path, length_s=STRETCH_S)
@@ -78,7 +81,8 @@ def strengths(job: tuple[Path, str, bool, list[str]]) -> Row | None:
     found = {}
     for name in names:
         audio = render(whole, name, file_name=path.name)
-        found[name] = search(*mid_and_side(audio.samples), rate_hz=audio.sample_rate_hz).strength
+        heard = search(*mid_and_side(audio.samples), rate_hz=audio.sample_rate_hz)
+        found[name] = heard.strength, heard.decades
     return source, made, found
 
 
@@ -86,24 +90,28 @@ def summary(rows: list[Row], names: list[str], *, threshold: float) -> dict[str,
     """Counts at the threshold (decades of chance), Wilson intervals and areas under the curve."""
     cells: dict[str, Any] = {}
     for name in names:
-        human = [found[name] for _, made, found in rows if not made]
-        machine = [found[name] for _, made, found in rows if made]
-        by_source: dict[str, list[float]] = defaultdict(list)
+        human = np.array([found[name] for _, made, found in rows if not made]).reshape(-1, 2)
+        machine = np.array([found[name] for _, made, found in rows if made]).reshape(-1, 2)
+        by_source: dict[str, list[tuple[float, float]]] = defaultdict(list)
         for source, made, found in rows:
             if made:
                 by_source[source].append(found[name])
         cells[name] = {
-            "human": _share(human, threshold),
+            "human": _share(human, threshold) | {"most_decades": float(human[:, 1].max(initial=0.0))},
             "machine": _share(machine, threshold),
-            "auc": area_under_curve(np.array(human), np.array(machine)),
-            "generators": {source: _share(values, threshold) for source, values in sorted(by_source.items())},
+            "auc": area_under_curve(human[:, 1], machine[:, 1]),
+            "generators": {
+                source: _share(np.array(values), threshold) for source, values in sorted(by_source.items())
+            },
         }
     return {"threshold_decades": threshold, "conditions": cells}
 
 
-def _share(values: list[float], threshold: float) -> dict[str, Any]:
-    flags = [value >= threshold for value in values]
-    return {"recordings": len(flags), "found": sum(flags), "share_95": wilson(flags)}
+def _share(values: NDArray[np.float64], threshold: float) -> dict[str, Any]:
+    """values: [recordings, 2], strength and decades."""
+    flags = [bool(strength >= threshold) for strength in values[:, 0]]
+    counted = int((values[:, 1] > 0).sum())
+    return {"recordings": len(flags), "found": sum(flags), "share_95": wilson(flags), "counted": counted}
 
 
 if __name__ == "__main__":

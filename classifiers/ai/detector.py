@@ -269,7 +269,7 @@ class Detector:
             readings.append(SignReading(STRIDE.name, value, certain, detail))
         elif stride is not None and stride.blurs:
             value = float(np.clip(self.decade * stride.decades, 0.0, ENVELOPE))
-            detail = f"{STRIDE.describes}. {STRIDE.place(heard.listening)}"
+            detail = STRIDE.place(heard.listening)
             readings.append(SignReading(STRIDE.name, value, 1 / (1 + float(np.exp(-value))), detail))
         if returning is not None:
             value = float(np.clip(returning, -ENVELOPE, ENVELOPE))

@@ -36,13 +36,24 @@ def test_recordings_are_counted_by_folder_and_condition(
     assert cell == json.loads(capsys.readouterr().out)["conditions"]["clean"]
     assert (cell["human"]["recordings"], cell["human"]["found"]) == (2, 0)
     assert cell["generators"]["strider"]["found"] == 2
+    assert cell["generators"]["strider"]["counted"] == 2
+    assert cell["human"]["most_decades"] == 0.0
     assert cell["auc"] == 1.0
 
 
-def test_the_threshold_counts_from_its_value_on() -> None:
-    rows = [("ann", False, {"clean": 9.9}), ("m", True, {"clean": 10.0}), ("m", True, {"clean": 0.0})]
-    cell = summary(rows, ["clean"], threshold=10.0)["conditions"]["clean"]
+def test_the_threshold_counts_from_its_value_on_and_what_is_blurred_only_counts() -> None:
+    strengths = [
+        ("ann", False, 0.0, 1.5),
+        ("m", True, 10.0, 10.0),
+        ("m", True, 0.0, 9.0),
+        ("m", True, 0.0, 0.0),
+    ]
+    rows = [(name, made, {"pitch+2": (strength, decades)}) for name, made, strength, decades in strengths]
+    cell = summary(rows, ["pitch+2"], threshold=10.0)["conditions"]["pitch+2"]
     assert (cell["human"]["found"], cell["machine"]["found"]) == (0, 1)
+    assert (cell["human"]["counted"], cell["machine"]["counted"]) == (1, 2)
+    assert cell["human"]["most_decades"] == 1.5
+    assert cell["auc"] == pytest.approx(2 / 3)
 
 
 def test_a_folder_that_is_not_there_is_said_in_one_line(
