@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -152,6 +153,7 @@ def test_each_section_has_chance_for_its_measure() -> None:
     ("height", "exact", "strength", "decades"),
     [
         (LEAST_HEIGHT, 0.0, 0.0, 0.0),
+        (0.0, 0.0, 0.0, 0.0),
         (LEAST_HEIGHT + 1, 0.0, 0.0, DECADES_A_DEVIATION),
         (LEAST_HEIGHT + 50, 0.0, 0.0, MOST_BLURRED),
         (LEAST_HEIGHT + 50, EXACT + 1, 0.0, 0.0),
@@ -163,6 +165,8 @@ def test_what_it_is_worth(height: float, exact: float, strength: float, decades:
     said = Found(lattice, strength=strength, blurred=Blurred(100.0, height, exact))
     assert said.decades == pytest.approx(decades)
     assert said.blurs == (decades > 0 and strength == 0)
+    noted = replace(said, blurred=replace(said.blurred, spacing_hz=110.0))
+    assert noted.decades == strength
 
 
 def test_it_can_never_stand_alone() -> None:
