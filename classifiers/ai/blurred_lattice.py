@@ -45,6 +45,9 @@ REFINED: Final = 1.5e-4
 """Of a spacing: how far an exact one may lie from what short spectra show."""
 EXACT_CLIP: Final = 5.0
 BLOCK: Final = 512
+"""Spacings at a time: a block stays in the cache."""
+
+_SPACINGS: Final = np.exp(np.arange(np.log(SPACINGS_HZ[0]), np.log(SPACINGS_HZ[1]), STEP))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +108,6 @@ def prominence(power: Float, *, bin_hz: float) -> Float:
         part -= part.mean()
         part /= max(float(part.std()), 1e-3)
     return over
-
-
-_SPACINGS: Final = np.exp(np.arange(np.log(SPACINGS_HZ[0]), np.log(SPACINGS_HZ[1]), STEP))
 
 
 def _combs(over: Float, bin_hz: float, band_hz: tuple[float, float]) -> tuple[Float, Float]:
