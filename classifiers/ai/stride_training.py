@@ -20,15 +20,16 @@ from classifiers.ai.examples import Source
 from classifiers.ai.whole import measure_panel, stride_of
 
 LEAST_DECADES: Final = 10.0
-"""The middle minutes of 227 human recordings, as published and through four codecs, have none, nor have 4,874
-cuts of 20 to 50 s of them (docs/ai.md). From here on the sign is shown."""
+"""The middle minutes of 227 human recordings, as published and through four codecs, have none that are exact,
+nor have 4,874 cuts of 20 to 50 s of them; blurred ones count six at most (docs/ai.md). From here on the sign
+is shown."""
 
 SHORT_S: Final = 10.0
 """Between the shortest clip of which anything is said (4.5 s) and the longest that accuses nobody (20 s)."""
 
 
 def measure_strides(sources: list[Source], *, cache: Path, workers: int = 1) -> dict[tuple[str, str], float]:
-    """Decades of chance by path and condition, of all recordings through every codec of the panel."""
+    """Decades that count in a score by path and condition, of all recordings through the whole panel."""
     return measure_panel(sources, stride_of, cache=cache / "strides.json", workers=workers)
 
 
