@@ -75,14 +75,20 @@ def fit_tail(scores: NDArray[np.float64]) -> Fit:
 
 
 def false_scores(
-    system: Soundalike, unrelated: list[Recording], *, queries: int, seed: int, progress: Progress
+    system: Soundalike,
+    unrelated: list[Recording],
+    *,
+    queries: int,
+    lengths_s: tuple[float, ...] = LENGTHS_S,
+    seed: int,
+    progress: Progress,
 ) -> dict[float, NDArray[np.float64]]:
     """Best score of each query by length: float64 [queries / lengths]."""
     random = np.random.default_rng(seed)
     conditions = [condition for condition in CONDITIONS.values() if condition.query_s is None]
-    scores: dict[float, list[float]] = {length_s: [] for length_s in LENGTHS_S}
+    scores: dict[float, list[float]] = {length_s: [] for length_s in lengths_s}
     for number in progress.track(range(queries), description="Asking for unrelated music"):
-        length_s = LENGTHS_S[number % len(LENGTHS_S)]
+        length_s = lengths_s[number % len(lengths_s)]
         condition = conditions[int(random.integers(len(conditions)))]
         recording, other = (unrelated[int(k)] for k in random.integers(len(unrelated), size=2))
         rendered = _render(
@@ -119,6 +125,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--catalog", type=Path, required=True, help="folder of music to search in")
     parser.add_argument("--unrelated", type=Path, required=True, help="folder of music by other artists")
     parser.add_argument("--queries", type=at_least(1), default=1000)
+    parser.add_argument(
+        "--lengths-s",
+        type=above_zero,
+        nargs="+",
+        default=LENGTHS_S,
+        metavar="S",
+        help="of the excerpts; a piece that is shorter gives what it can (default 3 5 10 30 90)",
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
         "--seconds", type=above_zero, default=120.0, help="of each catalog track (default 120)"
@@ -137,7 +151,12 @@ def main(arguments: list[str] | None = None) -> int:
             for name, why in left_out.items():
                 console.print(f"left out: {name}: {why}")
             scores = false_scores(
-                system, unrelated, queries=options.queries, seed=options.seed, progress=progress
+                system,
+                unrelated,
+                queries=options.queries,
+                lengths_s=tuple(options.lengths_s),
+                seed=options.seed,
+                progress=progress,
             )
         fit = fit_tail(np.concatenate(list(scores.values())))
     except SettingsError as error:
@@ -147,7 +166,7 @@ def main(arguments: list[str] | None = None) -> int:
         "short": [found for length_s, found in scores.items() if length_s <= SINGLE_BLOCK_S],
         "long": [found for length_s, found in scores.items() if length_s > SINGLE_BLOCK_S],
     }
-    apart = {kind: np.concatenate(found) for kind, found in kinds.items()}
+    apart = {kind: np.concatenate(found) for kind, found in kinds.items() if found}
     figures = asdict(fit) | {"tracks": len(files), "model": system.version, "seed": options.seed}
     figures["apart"] = {
         kind: asdict(fit_tail(found)) for kind, found in apart.items() if len(found) >= FEWEST

@@ -32,7 +32,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import track
 
-from bench.arguments import at_least
+from bench.arguments import above_zero, at_least
 from bench.duplicates import Sketch, duplicates, sketch
 from bench.splits import Split, split_of
 from soundalike.errors import AudioError, SettingsError
@@ -265,16 +265,25 @@ def summary(tracks: list[Track]) -> str:
     return "\n".join(lines)
 
 
-def link_split(root: Path, split: Split, out: Path) -> int:
-    """Fill `out` with links to one split's files, named package__stem, as CloneBench wants folders."""
+def link_split(root: Path, split: Split, out: Path, *, every: int = 1, shortest_s: float = 0.0) -> int:
+    """Fill `out` with links to one split's files, named package__stem, as CloneBench wants folders.
+
+    Of those that last `shortest_s` and more every so-manieth, in the order of the table; how many.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    rows = read_table(root, split=split)
+    rows = [row for row in read_table(root, split=split) if row.duration_s >= shortest_s][::every]
     for row in rows:
         source = (root / row.path).resolve()
         link = out / f"{row.package}__{source.stem}__{row.sha256[:6]}{source.suffix or '.ogg'}"
         if not link.exists():
             link.symlink_to(source)
     return len(rows)
+
+
+def split_named(name: str) -> Split:
+    if name not in set(Split):
+        raise SettingsError(f"no split is called {name!r}; there are: {', '.join(Split)}")
+    return Split(name)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -286,13 +295,23 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--processes", type=at_least(1), default=2)
     parser.add_argument(
-        "--link", nargs=2, metavar=("SPLIT", "FOLDER"), help="only fill FOLDER with links to a split's files"
+        "--link",
+        nargs=2,
+        metavar=("SPLIT", "FOLDER"),
+        help="only fill FOLDER with links to a split's files (train, tune, test)",
+    )
+    parser.add_argument("--every", type=at_least(1), default=1, help="link every so-manieth file (default 1)")
+    parser.add_argument(
+        "--shortest-s", type=above_zero, default=0.0, help="link only what lasts so many seconds"
     )
     options = parser.parse_args(arguments)
     console = Console(stderr=True)
     try:
         if options.link is not None:
-            count = link_split(options.root, Split(options.link[0]), Path(options.link[1]))
+            split, folder = split_named(options.link[0]), Path(options.link[1])
+            count = link_split(
+                options.root, split, folder, every=options.every, shortest_s=options.shortest_s
+            )
             console.print(f"{count} tracks in {options.link[1]}")
             return 0
         tracks = gather(options.root, console=console, processes=options.processes)

@@ -8,7 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.corpora import SOURCES, Source, Track, fetch, link_split, music_files, read_table, write_table
+from bench.corpora import (
+    SOURCES,
+    Source,
+    Track,
+    fetch,
+    link_split,
+    main,
+    music_files,
+    read_table,
+    write_table,
+)
 from bench.duplicates import SAME_SIMILARITY, Sketch, duplicates, similarity
 from bench.splits import SPLIT_OF_PACKAGE, Split, split_of
 from soundalike.errors import SettingsError
@@ -84,6 +94,24 @@ def test_tables_survive_the_way_to_disk_and_links_lead_to_the_files(tmp_path: Pa
     assert link.read_bytes() == b"x"
     with pytest.raises(SettingsError, match=r"python -m bench\.corpora"):
         read_table(tmp_path / "raw")
+
+
+def test_links_are_of_what_lasts_long_enough_and_of_every_so_manieth(tmp_path: Path) -> None:
+    for number in range(6):
+        (tmp_path / f"{number}.ogg").write_bytes(b"x")
+    rows = [Track(f"{n}.ogg", "krank", "a", "t", 60.0 + 30 * n, f"{n}" * 64, Split.TUNE) for n in range(6)]
+    write_table(rows, tmp_path / "tracks.csv")
+    linked = tmp_path / "links"
+    assert link_split(tmp_path, Split.TUNE, linked, every=2, shortest_s=90.0) == 3
+    assert sorted(link.resolve().name for link in linked.iterdir()) == ["1.ogg", "3.ogg", "5.ogg"]
+
+
+def test_an_unknown_split_is_named_with_those_there_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--root", str(tmp_path), "--link", "all", str(tmp_path / "links")]) == 2
+    assert "no split is called 'all'; there are: train, tune, test" in capsys.readouterr().err
+    assert not (tmp_path / "links").exists()
 
 
 def test_music_is_taken_from_archives_and_nothing_else(tmp_path: Path) -> None:
