@@ -33,12 +33,7 @@ from classifiers.ai.examples import (
     machine_sources,
     synthetic_sources,
 )
-from classifiers.ai.stride_training import (
-    calibrate_stride,
-    measure_short_strides,
-    measure_strides,
-    report_stride,
-)
+from classifiers.ai.stride_training import calibrate_stride, report_stride
 from classifiers.ai.training import (
     FOLDS,
     Table,
@@ -49,7 +44,7 @@ from classifiers.ai.training import (
     with_decades,
     with_repeats,
 )
-from classifiers.ai.whole import measure_repeats
+from classifiers.ai.whole import measure_wholes
 from soundalike.errors import SettingsError, SoundalikeError
 
 SYNTHETIC = 240
@@ -75,15 +70,12 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(f"{len(sources)} recordings; measuring what is not in {options.cache} yet")
         table = measure_sources(sources, cache=options.cache / "looks", workers=options.workers)
         recordings = [source for source in sources if source.kind in ("human", "machine")]
-        console.print(f"{len(table.groups)} looks; looking for strides")
-        strides = measure_strides(recordings, cache=options.cache, workers=options.workers)
-        strengths = np.array([strides[source.path, CLEAN] for source in recordings])
-        stride = calibrate_stride(recordings, strengths)
-        short = measure_short_strides(recordings, cache=options.cache, workers=options.workers)
-        console.print("looking for repeats")
-        repeats = measure_repeats(recordings, cache=options.cache, workers=options.workers)
+        console.print(f"{len(table.groups)} looks; looking for strides and repeats")
+        wholes = measure_wholes(recordings, cache=options.cache, workers=options.workers)
         console.print("learning")
-        table = table.with_strides(strides).with_short_strides(short).with_repeats(repeats)
+        table = table.with_wholes(wholes)
+        strengths = np.array([wholes.strides[source.path, CLEAN] for source in recordings])
+        stride = calibrate_stride(recordings, strengths)
         detector, report = train(table, stride=stride)
         report["stride"] = report_stride(recordings, strengths, stride)
     except SoundalikeError as error:

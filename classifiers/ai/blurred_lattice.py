@@ -1,17 +1,19 @@
-"""A decoder's lattice after a phase vocoder: what a shift of pitch or a stretch of time leaves of its tones.
+"""A decoder's lattice in short spectra: what a shift of pitch blurred, or a few seconds can't show exactly.
 
 A phase vocoder turns each neighbourhood of the spectrum with the partial that is loudest there, anew in every
 frame. A faint tone beside it is carried along, so that it no longer lies at one frequency to a sixtieth of a
 hertz; within some tenths of a second it still does, to a hertz or two. So the power of short spectra is
-averaged, and all multiples of a spacing are asked at once, faint as each is: several hundred of them.
+averaged, and all multiples of a spacing are asked at once, faint as each is: several hundred of them. That
+also finds lattices that are exact, but too faint for a single tone of them to stand out.
 
-Music has such lattices, too, and these are told:
+Music has such lattices, too, and two kinds are told:
 
 - *a held pitch*: its multiples stand out at the bottom, where those of a decoder drown in the music;
-- *whatever is exact*: a decoder's tones that no vocoder touched, beats, hum, blocks. Of these the exact
-  spectrum knows more (`sign_stride`), so they are left to it.
+- *a relative of one*, such as three fourths of a pitch, or a third of what a codec's bands are apart: only
+  every fourth of its multiples stands out, or every third.
 
-The grid of a vocoder's own frames remains, softly: so this adds to a score and accuses nobody.
+The beat of a sequencer and the grid of a vocoder's own frames are not told: so this adds to a score and
+accuses nobody.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
 from classifiers.ai.levelled_spectrum import Float, Levelled
@@ -35,15 +38,19 @@ HIGH_HZ: Final = (2_000.0, 15_000.0)
 LOW_HZ: Final = (100.0, 2_000.0)
 PITCHED: Final = 0.5
 """Of what a multiple in HIGH_HZ stands out by in the mean: where one in LOW_HZ has more it is a pitch's."""
+EVERY: Final = range(2, 13)
+EVEN: Final = 0.3
+"""Of what a multiple stands out by in the mean: where all but every second, or third, have less it is a
+relative of something wider (docs/ai.md)."""
+TRIES: Final = 6
+"""How many spacings are asked, the strongest first. What is within BESIDE of one that was is the same."""
+BESIDE: Final = 2e-3
 AROUND_HZ: Final = 130.0
 SECTION_HZ: Final = 1_000.0
 LOUDEST: Final = 5.0
 """Standard deviations: no bin counts for more, however loud the partial on it is."""
 PLACES: Final = 96
 """Rows of the spectrogram, 2 kHz, over which what hangs on the place in a row is levelled out."""
-REFINED: Final = 1.5e-4
-"""Of a spacing: how far an exact one may lie from what short spectra show."""
-EXACT_CLIP: Final = 5.0
 BLOCK: Final = 512
 """Spacings at a time: a block stays in the cache."""
 
@@ -52,25 +59,17 @@ _SPACINGS: Final = np.exp(np.arange(np.log(SPACINGS_HZ[0]), np.log(SPACINGS_HZ[1
 
 @dataclass(frozen=True, slots=True)
 class Blurred:
-    """The strongest lattice.
-
-    height: standard deviations of chance by which it stands out of the short spectra. exact: by how many it
-    stands out of the exact one, for each of these: 0.4 to 1.03 behind a vocoder, 1.8 and more without.
-    """
+    """The strongest lattice. height: standard deviations of chance by which it stands out."""
 
     spacing_hz: float
     height: float
-    exact: float
 
 
-NONE: Final = Blurred(spacing_hz=0.0, height=0.0, exact=0.0)
+NONE: Final = Blurred(spacing_hz=0.0, height=0.0)
 
 
-def find(levelled: Levelled, exact: Float, *, exact_bin_hz: float) -> Blurred:
-    """exact: each bin of the exact spectrum over its neighbourhood, float32 [bins], `exact_bin_hz` wide.
-
-    NONE where the sound is too short or its rate too low for multiples to be told.
-    """
+def find(levelled: Levelled) -> Blurred:
+    """NONE where the sound is too short or its rate too low for multiples to be told."""
     power, bin_hz = levelled.short_power(MOMENTS)
     if not power.any() or power.size * bin_hz < 2 * HIGH_HZ[0]:
         return NONE
@@ -78,11 +77,26 @@ def find(levelled: Levelled, exact: Float, *, exact_bin_hz: float) -> Blurred:
     heights, of_high = _combs(over, bin_hz, HIGH_HZ)
     low, of_low = _combs(over, bin_hz, LOW_HZ)
     heights[low * np.sqrt(of_high) > PITCHED * heights * np.sqrt(of_low)] = 0.0
-    best = int(heights.argmax())
-    if heights[best] <= 0:
-        return NONE
-    spacing_hz, height = float(_SPACINGS[best]), float(heights[best])
-    return Blurred(spacing_hz, height, _exactness(exact, exact_bin_hz, spacing_hz) / height)
+    for _ in range(TRIES):
+        best = int(heights.argmax())
+        spacing_hz = float(_SPACINGS[best])
+        if heights[best] <= 0:
+            break
+        if evenness(over, bin_hz, spacing_hz) >= EVEN:
+            return Blurred(spacing_hz, float(heights[best]))
+        heights[np.abs(_SPACINGS / spacing_hz - 1) < BESIDE] = 0.0
+    return NONE
+
+
+def evenness(over: Float, bin_hz: float, spacing_hz: float) -> float:
+    """Of the multiples in HIGH_HZ the mean without every second, or third, over that of all; the least.
+
+    over: as `prominence` gives it. 1 where all multiples stand out alike, 0 where one in so many does.
+    """
+    turns, bins = _multiples(over, bin_hz, np.array([spacing_hz]), HIGH_HZ)
+    heights = over[bins[0]]
+    rest = min(float(heights[turns % every != 0].mean()) for every in EVERY)
+    return rest / max(float(heights.mean()), 1e-6)
 
 
 def prominence(power: Float, *, bin_hz: float) -> Float:
@@ -115,28 +129,20 @@ def _combs(over: Float, bin_hz: float, band_hz: tuple[float, float]) -> tuple[Fl
 
     Both float32 [spacings].
     """
-    top_hz = min(band_hz[1], (over.size - 2) * bin_hz)
     sums, numbers = np.zeros((2, _SPACINGS.size), dtype=np.float32)
     for first in range(0, _SPACINGS.size, BLOCK):
         spacings = _SPACINGS[first : first + BLOCK]
-        turns = np.arange(np.ceil(band_hz[0] / spacings[0]), np.floor(top_hz / spacings[-1]) + 1)
+        turns, bins = _multiples(over, bin_hz, spacings, band_hz)
         if turns.size:
-            bins = np.rint(np.outer(spacings / bin_hz, turns)).astype(np.intp)
-            sums[first : first + BLOCK] = over[bins].sum(axis=1) / np.float32(np.sqrt(turns.size))
+            sums[first : first + BLOCK] = over[bins].sum(axis=-1) / np.float32(np.sqrt(turns.size))
             numbers[first : first + BLOCK] = turns.size
     return sums, numbers
 
 
-def _exactness(over: Float, bin_hz: float, spacing_hz: float) -> float:
-    """Standard deviations by which the multiples stand out of an exact spectrum, of the best near spacing."""
-    low, high = (round(min(edge_hz / bin_hz, over.size - 2)) for edge_hz in HIGH_HZ)
-    turns = np.arange(
-        np.ceil(low * bin_hz / spacing_hz), np.floor(high * bin_hz / spacing_hz * (1 - REFINED)) + 1
-    )
-    if not turns.size:
-        return 0.0
-    power = np.minimum(np.square(over), np.float32(EXACT_CLIP) * np.square(over[low:high]).mean())
-    near = spacing_hz * (1 + np.arange(-REFINED, REFINED, 0.5 / high))
-    bins = np.rint(np.outer(near / bin_hz, turns)).astype(np.intp)
-    mean, spread = power[low:high].mean(), max(float(power[low:high].std()), 1e-6)
-    return float(((power[bins].mean(axis=1) - mean) / spread).max() * np.sqrt(turns.size))
+def _multiples(
+    over: Float, bin_hz: float, spacings_hz: NDArray[np.float64], band_hz: tuple[float, float]
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Which multiples of all these spacings, float64 [spacings], lie in a band; bins [spacings, turns]."""
+    top_hz = min(band_hz[1], (over.size - 2) * bin_hz)
+    turns = np.arange(np.ceil(band_hz[0] / spacings_hz[0]), np.floor(top_hz / spacings_hz[-1]) + 1)
+    return turns, np.rint(np.outer(spacings_hz / bin_hz, turns)).astype(np.intp)

@@ -61,8 +61,8 @@ shown more of it than other music."""
 TOGETHER: Final = "together"
 """The scorer that sees the numbers of all signs at once: what none of them shows alone."""
 LONG_LOOKS: Final = 4
-"""From this many looks on the calibration of long recordings holds, repeats are looked for, and somebody may
-be accused: in less a human loop has shown tones as exact as a decoder's."""
+"""From this many looks on the calibration of long recordings holds, and somebody may be accused: in less a
+human loop has shown tones as exact as a decoder's."""
 NO_STRIDE: Final = "not acted on: a score alone accuses nobody, and no exact tones at one rate were found"
 TOO_SHORT_TO_ACCUSE: Final = "not acted on: less than 20 s of sound accuse nobody"
 OUTWEIGHED: Final = "not acted on: exact tones at one rate were found, but the rest speaks for people"
@@ -117,7 +117,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class _Whole:
-    """What is known of the recording as a whole; None where it is too short for that."""
+    """What is known of the recording as a whole; None where nothing is."""
 
     stride: Found | None
     returning: float | None
@@ -130,7 +130,7 @@ class Detector:
     lines: slope and offset from the odds of each sign to calibrated ones, for people to read.
     long: of recordings of LONG_LOOKS looks and more, by their score. stride: by its own decades alone.
     decade: what each of them adds to the score. repeats: slope and middle of what the repeats add to it,
-    ``slope * (middle - value)``.
+    ``slope * (middle - value)``, times their worth in a clip.
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class Detector:
         with ThreadPoolExecutor(2) as cores:  # three parts, the first two alike: who is done takes the third
             heard_there = cores.submit(self._hear_stride, listening)
             measured = cores.submit(measure, listening)
-            again = cores.submit(REPEATS.find, listening) if long and self.repeats is not None else None
+            again = cores.submit(REPEATS.find, listening) if self.repeats is not None else None
         stride, present = heard_there.result()
         heard = measured.result()
         odds = self.sign_odds(heard)
@@ -236,7 +236,7 @@ class Detector:
         if self.repeats is None or np.isnan(found.value):
             return None
         slope, middle = self.repeats
-        return slope * (middle - counted(found.value))
+        return found.worth * slope * (middle - float(counted(np.array(found.value))))
 
     def sign_odds(self, heard: Heard) -> dict[str, Float]:
         """Log odds of each sign, float32 [looks]."""

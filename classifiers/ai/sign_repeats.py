@@ -11,7 +11,8 @@ Nothing here is learnt, so no generator and no style is unknown to it. Steps:
 2. The strongest `STROKES` rises of its energy, each cut out for 60 ms.
 3. For each the best correlation with any other place of the minute, normalised, at least 60 ms away
    (by Fourier transforms, block by block).
-4. Their mean, as log odds of the correlation.
+4. Their mean, as log odds of the correlation, and what it would be in a minute: in less there are fewer
+   places to come back at.
 
 Measured on 227 human and 123 generated recordings: AUC 0.89 alone as published (held-out groups need none
 held out), 0.86 through Opus at 48 kbit/s. Played backwards the strokes find nothing better in either class
@@ -30,7 +31,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import find_peaks
 
-from classifiers.ai.listening import Float, Listening
+from classifiers.ai.listening import STRETCH_S, Float, Listening
 from classifiers.ai.signs import Features
 
 RATE_HZ: Final = 8_000
@@ -38,8 +39,11 @@ BAND_HZ: Final = (1_000.0, 3_600.0)
 WHITE_HZ: Final = 70.0
 STROKES: Final = 24
 FEWEST_STROKES: Final = 8
-LEAST_S: Final = 20.0
-"""Shorter recordings have too little to come back in: of them the detector asks nothing."""
+AN_OCTAVE: Final = 0.15
+"""Log odds by which half the length shows less, down to 5 s: the median of 227 human recordings falls by 0.19
+an octave, that of 130 generated ones by 0.09 (docs/ai.md)."""
+ENOUGH_S: Final = 20.0
+"""In less the value tells the classes apart less well, and is worth less."""
 STROKE_S: Final = 0.06
 BEFORE_S: Final = 0.01
 APART_S: Final = 0.15
@@ -62,19 +66,21 @@ begin there, and nobody shall be held to be a machine for repeating less than th
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """value: mean log odds of the strokes' best correlations, NaN where too few strokes were found.
+    """value: mean log odds of the strokes' best correlations, as a minute would show them; NaN where too few
+    strokes were found. worth: of it in a score, in (0, 1], by the length of the stretch.
 
     likeness: the correlations, float32 [strokes]; at_s and again_s: seconds of the stretch, float64
     [strokes], where each stroke lies and where it comes back.
     """
 
     value: float
+    worth: float
     likeness: Float
     at_s: NDArray[np.float64]
     again_s: NDArray[np.float64]
 
 
-NONE: Final = Repetition(float("nan"), np.zeros(0, dtype=np.float32), np.zeros(0), np.zeros(0))
+NONE: Final = Repetition(float("nan"), 1.0, np.zeros(0, dtype=np.float32), np.zeros(0), np.zeros(0))
 
 
 class Repeats:
@@ -109,9 +115,14 @@ class Repeats:
         )
 
 
-def counted(value: float) -> float:
-    """What a detector may make of the value of a `Repetition`; NaN stays NaN."""
-    return float(np.maximum(value, LEAST_COUNTED))
+def counted(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What a detector may make of the values of a `Repetition`; NaN stays NaN."""
+    return np.maximum(values, LEAST_COUNTED)
+
+
+def worth(length_s: float) -> float:
+    """Of the value in a score. Of 5, 10 and 18 s it has an AUC of 0.73, 0.80 and 0.84, of a minute 0.88."""
+    return min(1.0, float(np.sqrt(length_s / ENOUGH_S)))
 
 
 def search(stretch: Float, *, rate_hz: int, spectrum: NDArray[np.complex64] | None = None) -> Repetition:
@@ -124,8 +135,11 @@ def search(stretch: Float, *, rate_hz: int, spectrum: NDArray[np.complex64] | No
         return NONE
     likeness, again = best_elsewhere(band, starts)
     inside = np.clip(likeness, *LIMITS)
+    length_s = stretch.size / rate_hz
+    shown = float(np.log(inside / (1.0 - inside)).mean())
     return Repetition(
-        value=float(np.log(inside / (1.0 - inside)).mean()),
+        value=shown + AN_OCTAVE * float(np.log2(STRETCH_S / length_s)),
+        worth=worth(length_s),
         likeness=likeness,
         at_s=starts / RATE_HZ,
         again_s=again / RATE_HZ,

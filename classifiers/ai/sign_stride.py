@@ -25,8 +25,8 @@ of speed moves all of them together. Steps:
    multiples; what a decoder does to its samples is as strong higher up.
 5. Where that finds nothing sure in what the channels share, their difference is asked the same: a decoder
    of two channels adds a bias to each, and less music lies over it there.
-6. Where that finds nothing either, a lattice that a phase vocoder blurred is looked for (`blurred_lattice`).
-   It counts in the score and accuses nobody.
+6. Where that finds nothing either, a lattice that a phase vocoder blurred, or that is too faint for exact
+   tones, is looked for in short spectra (`blurred_lattice`). It counts in the score and accuses nobody.
 
 The swelling alone is not looked for: Opus' and AAC's frames make lattices of it as pure as a decoder's.
 """
@@ -108,17 +108,12 @@ less, but for one, and most under 1.5; chip music made for the purpose has 4.0 t
 SURE: Final = 3.2
 """Standard deviations above chance at which a look shows the lattice of the whole: seven in eight looks of
 1.7 s of generated music do, and one in fifty of human music that is asked for the same lattice."""
-BLURRED_S: Final = 20.0
-"""In less nothing blurred is sought: too few short spectra to average."""
 LEAST_HEIGHT: Final = 6.5
 """Of a blurred lattice: after a shift of pitch one human recording in twelve has more (docs/ai.md)."""
 DECADES_A_DEVIATION: Final = 2.5
 MOST_BLURRED: Final = 6.0
-"""Far less than stands alone: one human recording in thirty has as many. With nine AUC behind a shift of
-pitch is 0.007 higher, and 5 % of generated music is lost elsewhere."""
-EXACT: Final = 1.1
-"""What stands out of the exact spectrum as much as of short ones was asked there already: behind a vocoder
-it is 0.4 to 1.03 as much, in 62 generated recordings."""
+"""Far less than stands alone, for sequenced music has some, too. With ten AUC behind a shift of pitch is
+higher, and some 8 % of generated music are lost elsewhere (docs/ai.md)."""
 CHANCE_SQUARE: Final = 4 / np.pi
 """Mean of the square of chance's `over` (Rayleigh, of mean 1); its standard deviation is the same."""
 
@@ -141,12 +136,10 @@ class Found:
     @property
     def decades(self) -> float:
         """What counts in a score: the strength; without any, what a blurred lattice is worth."""
-        blurred = self.blurred
-        if self.strength > 0 or blurred.height <= LEAST_HEIGHT or blurred.exact > EXACT:
+        if self.strength > 0:
             return self.strength
-        if cents_from_a_note(blurred.spacing_hz) < MOST_CENTS:
-            return 0.0
-        return min(DECADES_A_DEVIATION * (blurred.height - LEAST_HEIGHT), MOST_BLURRED)
+        above = max(self.blurred.height - LEAST_HEIGHT, 0.0)
+        return min(DECADES_A_DEVIATION * above, MOST_BLURRED)
 
     @property
     def blurs(self) -> bool:
@@ -222,10 +215,11 @@ class Stride:
 def _place_of(blurred: Blurred, listening: Listening) -> str:
     start_s = listening.stretch_start_s
     return (
-        f"Faint lines at multiples of {blurred.spacing_hz:.2f} Hz, none of them exact, stand out by"
+        f"Faint lines at multiples of {blurred.spacing_hz:.2f} Hz stand out of short spectra by"
         f" {blurred.height:.1f} standard deviations of chance together,"
-        f" {start_s:.0f}–{start_s + listening.stretch_s:.0f} s: so a shift of pitch or a stretch leaves"
-        " a decoder's tones. Vocoders and some synthesisers leave some, too: they count, and accuse nobody."
+        f" {start_s:.0f}–{start_s + listening.stretch_s:.0f} s: a decoder's tones where they are soft, or"
+        " where a shift of pitch or a stretch blurred them. Vocoders, sequencers and some synthesisers leave"
+        " some, too: they count, and accuse nobody."
     )
 
 
@@ -242,10 +236,9 @@ def search(mid: Float, side: Float, *, rate_hz: int, spectrum: NDArray[np.comple
     strength = apart.strength - float(np.log10(2))  # a second chance to meet one
     if strength > shared.strength:
         return replace(apart, strength=strength, side=True)
-    if shared.strength > 0 or middle.levelled is None or mid.size < BLURRED_S * rate_hz:
+    if shared.strength > 0 or middle.levelled is None:
         return shared
-    blurred = blurred_lattice.find(middle.spots, middle.levelled.over, exact_bin_hz=middle.levelled.bin_hz)
-    return replace(shared, blurred=blurred)
+    return replace(shared, blurred=blurred_lattice.find(middle.spots))
 
 
 def search_in(signal: Signal) -> Found:

@@ -7,7 +7,6 @@ Recordings are taken as they were published, a minute from their middle.
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -17,28 +16,11 @@ from classifiers.ai.calibration import Calibration, calibrate
 from classifiers.ai.detector import DECADES
 from classifiers.ai.evaluation import area_under_curve
 from classifiers.ai.examples import Source
-from classifiers.ai.whole import measure_panel, stride_of
 
 LEAST_DECADES: Final = 10.0
 """The middle minutes of 227 human recordings, as published and through four codecs, have none that are exact,
 nor have 4,874 cuts of 20 to 50 s of them; blurred ones count six at most (docs/ai.md). From here on the sign
 is shown."""
-
-SHORT_S: Final = 10.0
-"""Between the shortest clip of which anything is said (4.5 s) and the longest that accuses nobody (20 s)."""
-
-
-def measure_strides(sources: list[Source], *, cache: Path, workers: int = 1) -> dict[tuple[str, str], float]:
-    """Decades that count in a score by path and condition, of all recordings through the whole panel."""
-    return measure_panel(sources, stride_of, cache=cache / "strides.json", workers=workers)
-
-
-def measure_short_strides(
-    sources: list[Source], *, cache: Path, workers: int = 1
-) -> dict[tuple[str, str], float]:
-    """The same of SHORT_S alone: what a clip shows that is too short to accuse anybody."""
-    path = cache / "strides-short.json"
-    return measure_panel(sources, stride_of, cache=path, workers=workers, length_s=SHORT_S)
 
 
 def calibrate_stride(sources: list[Source], strengths: NDArray[np.float64]) -> Calibration:

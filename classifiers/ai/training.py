@@ -1,6 +1,6 @@
 """How the second ear learns: folds that never share a maker, a scorer for each sign, one joint.
 
-    table = measure_sources(sources, cache=folder).with_strides(measure_strides(recordings, cache=folder))
+    table = measure_sources(sources, cache=folder).with_wholes(measure_wholes(recordings, cache=folder))
     odds, scored = out_of_fold(table)              # each excerpt heard by a model that knows no kin of it
     detector = fit(table, odds, scored)            # final scorers, joint and calibration from `odds`
 
@@ -37,7 +37,8 @@ from classifiers.ai.ground import LEAST_BAND_HZ, LEAST_LOUDNESS_DB, fit_familiar
 from classifiers.ai.listening import listen
 from classifiers.ai.scorer import Scorer
 from classifiers.ai.scorer_training import fit_scorer
-from classifiers.ai.sign_repeats import counted
+from classifiers.ai.sign_repeats import counted, worth
+from classifiers.ai.whole import SHORT_S, Numbers, Wholes
 
 Float = NDArray[np.float32]
 Flags = NDArray[np.bool_]
@@ -70,7 +71,7 @@ class Table:
     features: by sign, float32 [looks, features]. groups, kinds, tracks: str [looks]. conditions, codecs: as
     in `classifiers.ai.examples.Excerpt`, "none" for no codec. places: int64 [looks], which of the recording.
     decades, repeats: float64 [looks], the stride of the whole recording in that condition and how its strokes
-    come back; short_decades: the stride of ten seconds of it. NaN where not measured.
+    come back; short_decades, short_repeats: of ten seconds of it. NaN where not measured.
     """
 
     features: dict[str, Float]
@@ -83,29 +84,33 @@ class Table:
     decades: NDArray[np.float64]
     repeats: NDArray[np.float64]
     short_decades: NDArray[np.float64]
+    short_repeats: NDArray[np.float64]
 
     @property
     def machine_made(self) -> Flags:
         return np.isin(self.kinds, ("machine", "proxy"))
 
-    def with_strides(self, strides: dict[tuple[str, str], float]) -> Table:
-        """By path and condition. What human music was not measured in counts as it was published."""
-        decades = np.full(len(self.tracks), np.nan)
-        for index, (track, condition) in enumerate(zip(self.tracks, self.conditions, strict=True)):
-            clean = np.nan if self.machine_made[index] else strides.get((track, CLEAN), np.nan)
-            decades[index] = strides.get((track, condition), clean)
-        return replace(self, decades=decades)
+    def with_wholes(self, wholes: Wholes) -> Table:
+        """Single places and chains were not measured so. What the stride of human music was not measured in
+        counts as it was published.
+        """
+        keys = list(zip(self.tracks.tolist(), self.conditions.tolist(), strict=True))
+        strides = wholes.strides
+        clean = [
+            np.nan if made else strides.get((track, CLEAN), np.nan)
+            for made, (track, _) in zip(self.machine_made, keys, strict=True)
+        ]
 
-    def with_short_strides(self, strides: dict[tuple[str, str], float]) -> Table:
-        """By path and condition; single places and chains were not measured so."""
-        keys = zip(self.tracks, self.conditions, strict=True)
-        return replace(self, short_decades=np.array([strides.get(key, np.nan) for key in keys]))
+        def known(numbers: Numbers) -> NDArray[np.float64]:
+            return np.array([numbers.get(key, np.nan) for key in keys])
 
-    def with_repeats(self, values: dict[tuple[str, str], float]) -> Table:
-        """By path and condition. Single places and chains are too short to come back in."""
-        keys = zip(self.tracks, self.conditions, strict=True)
-        found = [counted(values.get((track, name), np.nan)) for track, name in keys]
-        return replace(self, repeats=np.array(found))
+        return replace(
+            self,
+            decades=np.array([strides.get(key, other) for key, other in zip(keys, clean, strict=True)]),
+            repeats=counted(known(wholes.repeats)),
+            short_decades=known(wholes.short_strides),
+            short_repeats=counted(known(wholes.short_repeats)),
+        )
 
 
 def measure_sources(sources: list[Source], *, cache: Path, workers: int = 1) -> Table:
@@ -135,6 +140,7 @@ def measure_sources(sources: list[Source], *, cache: Path, workers: int = 1) -> 
         decades=np.full(sum(counts), np.nan),
         repeats=np.full(sum(counts), np.nan),
         short_decades=np.full(sum(counts), np.nan),
+        short_repeats=np.full(sum(counts), np.nan),
     )
 
 
@@ -280,7 +286,13 @@ def fit(
         weights=joint,
         offset=offset,
         familiarity=fit_familiarity(standardised, weights=np.ones(len(standardised))),
-        short=_calibration(table, score, real, by_track=False, decade=decade),
+        short=_calibration(
+            table,
+            score + worth(SHORT_S) * _returning(table.short_repeats, repeats),
+            real,
+            by_track=False,
+            decade=decade,
+        ),
         long=_calibration(table, heard, real, by_track=True, decade=decade),
         stride=stride,
         decade=decade,
@@ -316,10 +328,14 @@ def with_repeats(
     table: Table, score: NDArray[Any], repeats: tuple[float, float] | None
 ) -> NDArray[np.float64]:
     """The score of each look with what the repeats of its recording add; nothing where none were measured."""
+    return np.asarray(score + _returning(table.repeats, repeats))
+
+
+def _returning(values: NDArray[np.float64], repeats: tuple[float, float] | None) -> NDArray[np.float64]:
     if repeats is None:
-        return np.asarray(score, dtype=np.float64)
+        return np.zeros(values.shape)
     slope, middle = repeats
-    return np.asarray(score + np.nan_to_num(slope * (middle - table.repeats)))
+    return np.asarray(np.nan_to_num(slope * (middle - values)))
 
 
 def _odds_a_decade(table: Table, score: NDArray[Any], real: Flags, *, threshold: float) -> float:

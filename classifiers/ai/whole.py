@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -22,9 +23,13 @@ from classifiers.ai.listening import STRETCH_S, Float, mid_and_side
 
 BATCH: Final = 8
 """Recordings between two writes of the cache: an hour's work is not lost to a stop."""
+SHORT_S: Final = 10.0
+"""Between the shortest clip of which anything is said (4.5 s) and the longest that accuses nobody (20 s)."""
 
 Measure = Callable[[Float, int], float]
 """Of a stretch, float32 [channels, samples], and its rate in Hz."""
+Numbers = dict[tuple[str, str], float]
+"""By path and condition."""
 
 
 def stride_of(channels: Float, rate_hz: int) -> float:
@@ -33,10 +38,8 @@ def stride_of(channels: Float, rate_hz: int) -> float:
 
 
 def repeats_of(channels: Float, rate_hz: int) -> float:
-    """Mean log odds of the strokes' likeness; NaN where there are too few, or too little to come back in."""
+    """Mean log odds of the strokes' likeness, as a minute would show it; NaN where there are too few."""
     stretch, _ = mid_and_side(channels)
-    if stretch.size < sign_repeats.LEAST_S * rate_hz:
-        return float("nan")
     return sign_repeats.search(stretch, rate_hz=rate_hz).value
 
 
@@ -68,9 +71,9 @@ def measure_recordings(
 
 def measure_panel(
     sources: list[Source], measure: Measure, *, cache: Path, workers: int = 1, length_s: float = STRETCH_S
-) -> dict[tuple[str, str], float]:
-    """`measure` by path and condition: of all recordings, as published and through the panel."""
-    found: dict[tuple[str, str], float] = {}
+) -> Numbers:
+    """`measure` of all recordings, as published and through the panel."""
+    found: Numbers = {}
     for condition in (CLEAN, *PANEL):
         numbers = measure_recordings(
             sources, measure, cache=cache, workers=workers, condition=condition, length_s=length_s
@@ -79,8 +82,32 @@ def measure_panel(
     return found
 
 
-def measure_repeats(sources: list[Source], *, cache: Path, workers: int = 1) -> dict[tuple[str, str], float]:
-    return measure_panel(sources, repeats_of, cache=cache / "repeats.json", workers=workers)
+@dataclass(frozen=True, slots=True)
+class Wholes:
+    """What belongs to whole recordings, by path and condition.
+
+    strides: decades that count in a score. repeats: log odds, NaN where unknown. short_strides,
+    short_repeats: the same of SHORT_S alone, what a clip shows that is too short to accuse anybody.
+    """
+
+    strides: Numbers
+    repeats: Numbers
+    short_strides: Numbers
+    short_repeats: Numbers
+
+
+def measure_wholes(sources: list[Source], *, cache: Path, workers: int = 1) -> Wholes:
+    """Of all recordings, through the whole panel. Each number has a file in the folder `cache`."""
+
+    def measured(measure: Measure, name: str, length_s: float) -> Numbers:
+        return measure_panel(sources, measure, cache=cache / name, workers=workers, length_s=length_s)
+
+    return Wholes(
+        strides=measured(stride_of, "strides.json", STRETCH_S),
+        repeats=measured(repeats_of, "repeats.json", STRETCH_S),
+        short_strides=measured(stride_of, "strides-short.json", SHORT_S),
+        short_repeats=measured(repeats_of, "repeats-short.json", SHORT_S),
+    )
 
 
 def _measure(source: Source, *, measure: Measure, condition: str, length_s: float) -> float:

@@ -60,7 +60,8 @@ def white_noise() -> Audio:
 
 
 def human_music() -> Audio:
-    return read_audio(sorted(DEMO_MUSIC.glob("*.opus"))[0])
+    """A piece without a lattice of any kind: most of the demo's have the beat of a sequencer."""
+    return read_audio(DEMO_MUSIC / "boom-boom-boom.opus")
 
 
 def limited_master() -> Audio:
@@ -294,7 +295,7 @@ class TestStride:
         assert with_it.score > plain.score + 2 * leaning.decade
         assert all(sign.name != "stride" for sign in plain.signs)
         sign = next(sign for sign in with_it.signs if sign.name == "stride")
-        assert "none of them exact" in sign.detail
+        assert "stand out of short spectra" in sign.detail
         assert sign.value > 0
         monkeypatch.setattr(leaning, "_offset", 30.0)
         said = leaning.assess(machine)
@@ -326,7 +327,7 @@ class TestMixed:
 
     def test_a_section_in_the_middle(self, detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
         """Segments of which a quarter sound machine-made and the others human."""
-        odds = np.float32([-4.0] * 3 + [4.0] * 2 + [-4.0] * 3)
+        odds = np.float32([-4.0] * 3 + [9.0] * 2 + [-4.0] * 2)
         monkeypatch.setattr(detector, "join", lambda _: odds)
         said = detector.assess(human_music())
         assert len(said.segments) == len(odds)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from classifiers.ai.degrade import CODECS, through_codec
 from classifiers.ai.listening import listen
 from classifiers.ai.sign_checks import RATE_HZ, SignChecks
-from classifiers.ai.sign_repeats import RETURNED, Repeats, Repetition
+from classifiers.ai.sign_repeats import AN_OCTAVE, RETURNED, Repeats, Repetition, counted, search, worth
 from classifiers.audio import Audio
 
 SECONDS = 30
@@ -57,6 +57,32 @@ def test_codecs_hide_little_of_it(codec: str) -> None:
         for sampled in (True, False)
     ]
     assert coded[0].value > coded[1].value + 1.0
+
+
+@pytest.mark.parametrize("seconds", [5, 10, 20])
+def test_a_few_seconds_show_it_too(seconds: int) -> None:
+    sampled, drawn = (found(drums(sampled=one, seconds=seconds)) for one in (True, False))
+    assert sampled.value > 1.5 > 0.3 > drawn.value
+    assert sampled.worth == worth(seconds)
+
+
+def test_less_is_worth_less_and_never_more_than_all() -> None:
+    assert worth(5.0) == pytest.approx(0.5)
+    assert worth(4.5) < worth(10.0) < worth(20.0) == worth(60.0) == 1.0
+
+
+def test_a_value_is_that_of_a_minute() -> None:
+    """Four times the same bars hold nothing new: only what half as long would show less is made up for."""
+    bar = drums(sampled=True, seconds=15)[0]
+    short, long = (search(np.tile(bar, times), rate_hz=RATE_HZ) for times in (2, 4))
+    assert short.value - long.value == pytest.approx(AN_OCTAVE, abs=0.35)
+    inside = np.clip(long.likeness, 0.03, 0.985)
+    assert long.value == pytest.approx(float(np.log(inside / (1 - inside)).mean()), abs=1e-4)
+
+
+def test_what_repeats_least_is_not_held_against_anybody() -> None:
+    assert counted(np.array([-3.0, -0.4, 1.0])).tolist() == [-0.4, -0.4, 1.0]
+    assert np.isnan(counted(np.array([np.nan]))).all()
 
 
 def test_it_says_where() -> None:
