@@ -27,6 +27,7 @@ from rich.progress import Progress
 from bench.arguments import above_zero, at_least
 from bench.clonebench.ours import Soundalike
 from bench.clonebench.recordings import RATE_HZ, Recording, find, probe_all, read
+from bench.clonebench.systems import Hit
 from bench.conditions import CONDITIONS, Condition, Scene
 from index.matcher import SINGLE_BLOCK_S
 from soundalike.errors import SettingsError
@@ -37,6 +38,8 @@ TAIL_SHARE = 0.06
 decade: segments begin at a score of 5, and the tail is bent there), the best twentieth a third shorter.
 """
 FEWEST = 100
+SHOWN = 10
+"""Of the highest false matches, which should be listened to: they may be right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,20 @@ class Fit:
     score_per_decade: float
     threshold: float
     highest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One query about music that the catalog does not hold. best: the surest of the false matches, if any."""
+
+    length_s: float
+    piece: str
+    condition: str
+    best: Hit | None
+
+    @property
+    def score(self) -> float:
+        return self.best.score if self.best else 0.0
 
 
 def fit_tail(scores: NDArray[np.float64]) -> Fit:
@@ -74,7 +91,7 @@ def fit_tail(scores: NDArray[np.float64]) -> Fit:
     )
 
 
-def false_scores(
+def ask(
     system: Soundalike,
     unrelated: list[Recording],
     *,
@@ -82,11 +99,10 @@ def false_scores(
     lengths_s: tuple[float, ...] = LENGTHS_S,
     seed: int,
     progress: Progress,
-) -> dict[float, NDArray[np.float64]]:
-    """Best score of each query by length: float64 [queries / lengths]."""
+) -> list[Asked]:
     random = np.random.default_rng(seed)
     conditions = [condition for condition in CONDITIONS.values() if condition.query_s is None]
-    scores: dict[float, list[float]] = {length_s: [] for length_s in lengths_s}
+    asked = []
     for number in progress.track(range(queries), description="Asking for unrelated music"):
         length_s = lengths_s[number % len(lengths_s)]
         condition = conditions[int(random.integers(len(conditions)))]
@@ -94,8 +110,9 @@ def false_scores(
         rendered = _render(
             condition, recording, other, wanted_s=length_s, random=random, seed=seed * 100_000 + number
         )
-        scores[length_s].append(max((hit.score for hit in system.query(rendered, RATE_HZ)), default=0.0))
-    return {length_s: np.array(found) for length_s, found in scores.items()}
+        best = max(system.query(rendered, RATE_HZ), key=lambda hit: hit.score, default=None)
+        asked.append(Asked(length_s, recording.track_id, condition.name, best))
+    return asked
 
 
 def _render(
@@ -150,7 +167,7 @@ def main(arguments: list[str] | None = None) -> int:
             unrelated, left_out = probe_all(find(options.unrelated), folder=options.unrelated)
             for name, why in left_out.items():
                 console.print(f"left out: {name}: {why}")
-            scores = false_scores(
+            asked = ask(
                 system,
                 unrelated,
                 queries=options.queries,
@@ -158,15 +175,18 @@ def main(arguments: list[str] | None = None) -> int:
                 seed=options.seed,
                 progress=progress,
             )
-        fit = fit_tail(np.concatenate(list(scores.values())))
+        fit = fit_tail(np.array([one.score for one in asked]))
     except SettingsError as error:
         console.print(f"calibrate: {error}")
         return 2
-    kinds = {
-        "short": [found for length_s, found in scores.items() if length_s <= SINGLE_BLOCK_S],
-        "long": [found for length_s, found in scores.items() if length_s > SINGLE_BLOCK_S],
+    scores = {
+        length_s: np.array([one.score for one in asked if one.length_s == length_s])
+        for length_s in options.lengths_s
     }
-    apart = {kind: np.concatenate(found) for kind, found in kinds.items() if found}
+    apart = {
+        kind: np.array([one.score for one in asked if (one.length_s <= SINGLE_BLOCK_S) == (kind == "short")])
+        for kind in ("short", "long")
+    }
     figures = asdict(fit) | {"tracks": len(files), "model": system.version, "seed": options.seed}
     figures["apart"] = {
         kind: asdict(fit_tail(found)) for kind, found in apart.items() if len(found) >= FEWEST
@@ -174,6 +194,9 @@ def main(arguments: list[str] | None = None) -> int:
     figures["nine_tenths_under"] = {
         f"{length_s:g}": round(float(np.quantile(found, 0.9)), 2) for length_s, found in scores.items()
     }
+    figures["highest_matches"] = [
+        asdict(one) for one in sorted(asked, key=lambda one: -one.score)[:SHOWN] if one.best
+    ]
     figures["scores"] = {
         f"{length_s:g}": [round(one, 2) for one in sorted(found.tolist(), reverse=True)]
         for length_s, found in scores.items()
