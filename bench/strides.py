@@ -3,8 +3,8 @@
 AiBench judges by all signs, and what they learnt they learnt on the generated music at hand. The stride
 learnt nothing: it may be judged on all of it, under every condition, in a second a recording. Every
 sub-folder of --ai is one generator. Prints and writes, for each condition, how many recordings of each folder
-reach the threshold of the shipped calibration, how many have anything that counts in a score, a lattice that
-a vocoder blurred, too, and the most that a human one has.
+reach the threshold of the shipped calibration, how many have anything that counts in a score, a lattice in
+short spectra, too, and the most that a human one has.
 """
 
 from __future__ import annotations

@@ -120,8 +120,10 @@ class _Whole:
     """What is known of the recording as a whole; None where nothing is."""
 
     stride: Found | None
+    adds: float
+    """What the stride adds to the score."""
     returning: float | None
-    """What the repeats add to the score, below nothing for people."""
+    """What the repeats add to it, below nothing for people."""
 
 
 class Detector:
@@ -208,7 +210,7 @@ class Detector:
             high=reading.high,
             known=True,
             segments=segments,
-            signs=self._readings(heard, odds, sounding, segments, _Whole(stride, returning)),
+            signs=self._readings(heard, odds, sounding, segments, _Whole(stride, adds, returning)),
             reason=held_back,
             score=score,
             false_positive_rate=reading.false_positive_rate,
@@ -268,7 +270,7 @@ class Detector:
             detail = f"{STRIDE.describes}. {STRIDE.place(heard.listening)}"
             readings.append(SignReading(STRIDE.name, value, certain, detail))
         elif stride is not None and stride.blurs:
-            value = float(np.clip(self.decade * stride.decades, 0.0, ENVELOPE))
+            value = float(np.clip(whole.adds, 0.0, ENVELOPE))
             detail = STRIDE.place(heard.listening)
             readings.append(SignReading(STRIDE.name, value, 1 / (1 + float(np.exp(-value))), detail))
         if returning is not None:

@@ -161,8 +161,9 @@ def _stride(axes: Axes, listening: Listening) -> str:
     if draw_stride(axes, listening).blurs:
         return (
             "All multiples of one rate laid over each other, as they stand in short spectra: a peak in the"
-            " middle is what a shift of pitch leaves of a decoder's tones. A synthesiser or the vocoder"
-            " itself can look alike, so it counts and accuses nobody."
+            " middle is what is heard of a decoder's tones that are soft, or that a shift of pitch blurred."
+            " A sequencer, a synthesiser or the vocoder itself can look alike, so it counts and accuses"
+            " nobody."
         )
     return (
         "Tones of the sound, a sixtieth of a hertz wide: those at exact multiples of one rate, all through"
