@@ -36,8 +36,8 @@ from soundalike.errors import SoundalikeError
 RATE_HZ: Final = 44_100
 ALONE: Final = ("human alone", "machine alone")
 SAID: Final = ("stride", "mixed", "likely", "accused")
-"""What is counted: an exact rate was found, the record calls it mixed, its probability is over one half, and
-the policy would act."""
+"""What is counted: a lattice was found, exact or in short spectra, the record calls it mixed, its probability
+is over one half, and the policy would act."""
 
 Pair = tuple[Path, Path, float, tuple[float, ...]]
 """Human file, machine-made file, longest part in seconds, levels in dB."""
