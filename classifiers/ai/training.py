@@ -91,7 +91,7 @@ class Table:
         return np.isin(self.kinds, ("machine", "proxy"))
 
     def with_wholes(self, wholes: Wholes) -> Table:
-        """Single places and chains were not measured so. What the stride of human music was not measured in
+        """Chains were not measured so: there all of it is unknown, but for the stride of human music, which
         counts as it was published.
         """
         keys = list(zip(self.tracks.tolist(), self.conditions.tolist(), strict=True))
