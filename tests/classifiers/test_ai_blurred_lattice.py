@@ -118,8 +118,8 @@ def test_a_pitch_stands_out_at_the_bottom(pitch_hz: float) -> None:
     turns = np.cumsum(pitch_hz * (1 + 2e-4 * np.sin(2 * np.pi * 4.7 * time_s))) / RATE_HZ
     saw = sum(np.sin(2 * np.pi * number * turns) / number for number in range(1, int(14_000 / pitch_hz)))
     samples = np.asarray(music() + 0.05 * saw, dtype=np.float32)
-    said = stride_of(samples).blurred
-    assert said.height < LEAST_HEIGHT or multiple_of(said.spacing_hz, pitch_hz) > 1e-3
+    assert stride_of(samples).decades == 0
+    assert multiple_of(heard(samples).spacing_hz, pitch_hz) > 1e-3 or heard(samples).height < LEAST_HEIGHT
 
 
 @pytest.mark.parametrize(
