@@ -112,8 +112,8 @@ LEAST_HEIGHT: Final = 6.5
 """Of a blurred lattice: after a shift of pitch one human recording in twelve has more (docs/ai.md)."""
 DECADES_A_DEVIATION: Final = 2.5
 MOST_BLURRED: Final = 6.0
-"""Far less than stands alone, for sequenced music has some, too. With ten 86 instead of 95 % of generated music
-are found as published (docs/ai.md)."""
+"""Far less than stands alone, for sequenced music has some, too. With ten 86 instead of 95 % of generated
+music are found as published (docs/ai.md)."""
 CHANCE_SQUARE: Final = 4 / np.pi
 """Mean of the square of chance's `over` (Rayleigh, of mean 1); its standard deviation is the same."""
 
