@@ -39,8 +39,12 @@ SAID: Final = ("stride", "mixed", "likely", "accused")
 """What is counted: a lattice was found, exact or in short spectra, the record calls it mixed, its probability
 is over one half, and the policy would act."""
 
-Pair = tuple[Path, Path, float, tuple[float, ...]]
-"""Human file, machine-made file, longest part in seconds, levels in dB."""
+LEVELS_DB: Final = (-6.0, 0.0, 6.0)
+"""Of the machine over the other."""
+
+Pair = tuple[Path, Path, float, tuple[float, ...], Path | None]
+"""Human file, machine-made file, longest part in seconds, levels in dB, the detector's folder (None: as
+shipped)."""
 Answer = dict[str, dict[str, bool]]
 
 
@@ -54,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--ai", type=Path, required=True, help="folder of generated music")
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     parser.add_argument(
-        "--levels-db", type=float, nargs="+", default=[-6.0, 0.0, 6.0], help="of the machine over the other"
+        "--levels-db", type=float, nargs="+", default=LEVELS_DB, help="of the machine over the other"
     )
     parser.add_argument("--count", type=at_least(1), default=40, help="pairs (%(default)s)")
     parser.add_argument("--longest-s", type=above_zero, default=60.0, help="of each (%(default)s)")
@@ -74,20 +78,29 @@ def main(arguments: list[str] | None = None) -> int:
                 machine[int(random.integers(len(machine)))],
                 options.longest_s,
                 tuple(options.levels_db),
+                None,
             )
             for _ in range(options.count)
         ]
-        with ProcessPoolExecutor(options.workers) as pool:
-            heard = pool.map(hear, pairs)
-            answers = list(track(heard, "hearing", total=len(pairs), console=console))
+        answers = hear_all(pairs, workers=options.workers, console=console)
     except SoundalikeError as error:
         console.print(f"[red]{error}[/red]", soft_wrap=True)
         return 2
+    return report(answers, options.out, console=console)
+
+
+def hear_all(pairs: list[Pair], *, workers: int, console: Console) -> list[Answer | str]:
+    with ProcessPoolExecutor(workers) as pool:
+        return list(track(pool.map(hear, pairs), "hearing", total=len(pairs), console=console))
+
+
+def report(answers: list[Answer | str], out: Path, *, console: Console) -> int:
+    """Writes and prints what is said of all pairs that could be heard; 2 where none could."""
     results = summary([answer for answer in answers if isinstance(answer, dict)])
     skipped = [answer for answer in answers if isinstance(answer, str)]
-    options.out.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"layers": results, "skipped": skipped}, indent=1)
-    (options.out / "layers.json").write_text(text + "\n", encoding="utf-8")
+    (out / "layers.json").write_text(text + "\n", encoding="utf-8")
     Console().print(table(results))
     for why in skipped:
         console.print(f"left out: {why}", soft_wrap=True)
@@ -96,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def hear(pair: Pair) -> Answer | str:
     """What is said of both alone and of each mix; of what can't be decoded, why."""
-    human_file, machine_file, longest_s, levels_db = pair
+    human_file, machine_file, longest_s, levels_db, folder = pair
     try:
         human, machine = (
             _stereo(decode(path).audio, longest_s=longest_s) for path in (human_file, machine_file)
@@ -104,7 +117,7 @@ def hear(pair: Pair) -> Answer | str:
     except SoundalikeError as error:
         return str(error)
     mixes = {f"{level_db:+g} dB": mix(human, machine, level_db=level_db) for level_db in levels_db}
-    detector = load_detector()
+    detector = load_detector(folder)
     return {
         name: what_is_said(detector.assess(Audio(samples, RATE_HZ)))
         for name, samples in (dict(zip(ALONE, (human, machine), strict=True)) | mixes).items()

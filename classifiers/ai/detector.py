@@ -71,6 +71,10 @@ MIXED: Final = (0.25, 0.75)
 LAYERED: Final = -1.0
 """So does a stride beside repeats that add no more than this: 6 % of generated recordings with a stride have
 such repeats, and two in three human ones; no human one has a stride."""
+UNDER_PEOPLE: Final = 0.0
+"""And a stride beside learnt signs whose log odds are no more than this: of layers of machines never met over
+people's music four in five in which a stride is heard, and one in three of their recordings alone, nearly all
+of two families that what was learnt takes for people (docs/ai.md)."""
 
 Float = NDArray[np.float32]
 
@@ -119,6 +123,8 @@ class Heard:
 class _Whole:
     """What is known of the recording as a whole; None where nothing is."""
 
+    learnt: float
+    """Joined log odds of the signs that were learnt."""
     stride: Found | None
     adds: float
     """What the stride adds to the score."""
@@ -183,10 +189,10 @@ class Detector:
         if (distances[sounding] > self._familiarity.limit).mean() >= STRANGE_SHARE:
             detail = f"{np.median(distances[sounding]) / self._familiarity.limit:.1f} times the usual limit"
             return _unknown(f"unlike anything that was calibrated on ({detail})")
-        score = float(joined[sounding].mean())
+        learnt = float(joined[sounding].mean())
         most = MOST_DECADES if long else MOST_SHORT_DECADES
         adds = self.decade * min(stride.decades, most) if stride is not None else 0.0
-        score += adds + (returning or 0.0)
+        score = learnt + adds + (returning or 0.0)
         reading = (self.long if long else self.short).read(score)
         held_back = ""
         if long and self._stands(stride):
@@ -210,7 +216,7 @@ class Detector:
             high=reading.high,
             known=True,
             segments=segments,
-            signs=self._readings(heard, odds, sounding, segments, _Whole(stride, adds, returning)),
+            signs=self._readings(heard, odds, sounding, segments, _Whole(learnt, stride, adds, returning)),
             reason=held_back,
             score=score,
             false_positive_rate=reading.false_positive_rate,
@@ -296,10 +302,17 @@ class Detector:
         share = float(np.mean(np.array(values) >= MIXED[1]))
         if share > 0 and min(values) <= MIXED[0]:
             return share, f"mixed: {share:.0%} of the segments sound machine-made, others human"
-        if self._stands(whole.stride) and (whole.returning or 0.0) <= LAYERED:
+        if not self._stands(whole.stride):
+            return None
+        if (whole.returning or 0.0) <= LAYERED:
             return share, (
                 "mixed: a decoder's tones and strokes that come back to the sample: a machine's part over"
                 " sequenced music, or a generated loop that is played again"
+            )
+        if whole.learnt <= UNDER_PEOPLE:
+            return share, (
+                "mixed: a decoder's tones in what sounds like people's music otherwise: a machine's part over"
+                " it, or a machine whose sound is not known here"
             )
         return None
 

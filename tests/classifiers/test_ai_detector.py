@@ -325,6 +325,18 @@ class TestMixed:
         assert not accused(over)
         assert over.reason == OUTWEIGHED
 
+    def test_a_machine_over_music_that_sounds_like_people(
+        self, detector: Detector, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Exact tones where what was learnt hears people; where it hears a machine, too, all is of one."""
+        monkeypatch.setattr(detector, "repeats", None)
+        over = strided(human_music())
+        said = {sign.name: sign.detail for sign in detector.assess(over).signs}
+        assert "a decoder's tones in what sounds like people's music" in said["mixed"]
+        assert all(sign.name != "mixed" for sign in detector.assess(human_music()).signs)
+        monkeypatch.setattr(detector, "_offset", 30.0)
+        assert all(sign.name != "mixed" for sign in detector.assess(over).signs)
+
     def test_a_section_in_the_middle(self, detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
         """Segments of which a quarter sound machine-made and the others human."""
         odds = np.float32([-4.0] * 3 + [9.0] * 2 + [-4.0] * 2)
