@@ -20,7 +20,7 @@ from classifiers.contour import Stretchable, unpack
 from classifiers.embedder import WINDOW_S
 from classifiers.fingerprint import WHOLE, QueryPrint, ReferencePrint
 from index.align import BLOCK_HOP_S, BLOCK_S, Line, Pairs, find_lines
-from index.calibration import false_positive_rate
+from index.calibration import false_positive_rate, search_space
 from index.cohort import SURE_ANYHOW, normalised
 from index.likeness import likeness
 from index.plainness import plainness
@@ -106,10 +106,11 @@ class Matcher:
         accepted: list[tuple[int, Segment]] = []
         for line, span in proposed.lines[:LINES_IN_ALL]:
             self._follow(query, stretchable, line, span, accepted)
+        chance = search_space(query.duration_s, self.tracks)
         short = query.duration_s <= SINGLE_BLOCK_S
-        if short and all(segment.score < SURE_ANYHOW for _, segment in accepted):
-            accepted = self._swept(query, stretchable, proposed.tracks, accepted)
-        return self._report(query, accepted)
+        if short and all(segment.score - chance < SURE_ANYHOW for _, segment in accepted):
+            accepted = self._swept(query, stretchable, proposed.tracks, accepted, chance)
+        return self._report(query, _less(accepted, chance))
 
     def propose(self, query: QueryPrint) -> Proposals:
         """Where in the catalog the query's windows point to."""
@@ -150,13 +151,16 @@ class Matcher:
         stretchable: Stretchable,
         tracks: list[int],
         accepted: list[tuple[int, Segment]],
+        chance: float,
     ) -> list[tuple[int, Segment]]:
         """What was accepted, held against all places of these tracks, and what is found there if none of it
         is sure.
+
+        chance: what will be taken off the scores.
         """
         places = [best_place(stretchable, track, self._signs(track)) for track in tracks]
         judged = _on_one_scale(accepted, places)
-        if any(segment.score >= SURE_SCORE for _, segment in judged):
+        if any(segment.score - chance >= SURE_SCORE for _, segment in judged):
             return judged
         found = list(accepted)
         for place in places:
@@ -274,6 +278,12 @@ def _on_one_scale(found: list[tuple[int, Segment]], places: list[Place]) -> list
     return [
         (track, replace(segment, score=score)) for track, segment, score in scored if score >= ACCEPTED_SCORE
     ]
+
+
+def _less(found: list[tuple[int, Segment]], chance: float) -> list[tuple[int, Segment]]:
+    """What is left of it when so much is taken off every score."""
+    judged = [(track, replace(segment, score=segment.score - chance)) for track, segment in found]
+    return [(track, segment) for track, segment in judged if segment.score >= ACCEPTED_SCORE]
 
 
 def _copy_at(place: Place) -> Line:

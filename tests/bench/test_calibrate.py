@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from bench.calibrate import fit_tail
+from bench.calibrate import draw, fit_tail
 from soundalike.errors import SettingsError
 
 
@@ -26,3 +28,14 @@ def test_queries_without_a_match_count() -> None:
 def test_too_few_queries_are_refused() -> None:
     with pytest.raises(SettingsError, match="at least 100"):
         fit_tail(np.ones(10))
+
+
+def test_a_larger_draw_holds_the_smaller() -> None:
+    files = [Path(f"{number}.ogg") for number in range(50)]
+    few, many = draw(files, 10), draw(files, 40)
+    assert many[:10] == few
+    assert len(set(many)) == 40
+    assert few != files[:10]
+    assert draw(files, None) == files
+    with pytest.raises(SettingsError, match="has 50"):
+        draw(files, 51)

@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 from bench.effects import speech, warp
 from classifiers.audio import Audio
 from classifiers.fingerprint import Fingerprinter, ReferencePrint, load_fingerprinter
-from index.calibration import LOWEST_RATE, false_positive_rate, score_at
+from index.calibration import (
+    AS_FITTED_S,
+    AS_FITTED_TRACKS,
+    LOWEST_RATE,
+    false_positive_rate,
+    score_at,
+    search_space,
+)
 from index.matcher import Matcher, Proposals, SegmentMatch
 from pipeline.policy import Policy
 
@@ -219,6 +226,33 @@ def test_a_rate_falls_with_the_score_and_inverts() -> None:
     assert rates[0] == 1.0
     assert rates[-1] == LOWEST_RATE
     assert false_positive_rate(score_at(0.01)) == pytest.approx(0.01)
+
+
+def test_chance_has_more_places_in_long_uploads_and_large_catalogs() -> None:
+    score = score_at(0.0003)
+    assert search_space(1.0, 1) == search_space(AS_FITTED_S, AS_FITTED_TRACKS) == 0.0
+    for longer, larger in ((1.0, 1.0), (6.0, 1.0), (1.0, 60.0), (4.0, 20.0)):
+        chance = search_space(longer * AS_FITTED_S, round(larger * AS_FITTED_TRACKS))
+        assert false_positive_rate(score - chance) == pytest.approx(longer * larger * 0.0003)
+
+
+@pytest.mark.parametrize("before_s", [0.0, 100.0])
+def test_and_a_match_counts_for_less_there(
+    fingerprinter, prints, before_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Short uploads and long ones: what is found and what it measures stays, the score falls."""
+    before = song(71, 100.0)[: round(before_s * RATE_HZ)]
+    samples = np.concatenate([before, song(1)[4 * RATE_HZ : 16 * RATE_HZ]])
+    upload = fingerprinter.query(Audio(samples[None], RATE_HZ))
+    monkeypatch.setattr("index.matcher.search_space", lambda *_: 0.0)
+    (raw, *_) = Matcher(prints).match(upload)
+    asked: list[tuple[float, int]] = []
+    monkeypatch.setattr("index.matcher.search_space", lambda *space: asked.append(space) or 3.0)
+    (found, *_) = Matcher(prints).match(upload)
+    assert asked == [(upload.duration_s, len(prints))]
+    assert raw.score - found.score == pytest.approx(3.0, abs=0.011)
+    assert found.false_positive_rate >= raw.false_positive_rate
+    assert (found.track_id, found.query_start_s) == (raw.track_id, raw.query_start_s)
 
 
 def drums(seconds: float = 24.0) -> Samples:
