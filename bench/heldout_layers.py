@@ -82,7 +82,7 @@ def pairs_of(
             for source in spread(members, count=of_machine):
                 under = human[int(random.integers(len(human)))]
                 files = Path(under.path), Path(source.path)
-                pairs.append((*files, longest_s, levels_db, folds / str(number)))
+                pairs.append(Pair(*files, longest_s, levels_db, detector=folds / str(number)))
     return pairs
 
 

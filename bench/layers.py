@@ -14,6 +14,7 @@ import argparse
 import json
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,10 +43,18 @@ is over one half, and the policy would act."""
 LEVELS_DB: Final = (-6.0, 0.0, 6.0)
 """Of the machine over the other."""
 
-Pair = tuple[Path, Path, float, tuple[float, ...], Path | None]
-"""Human file, machine-made file, longest part in seconds, levels in dB, the detector's folder (None: as
-shipped)."""
 Answer = dict[str, dict[str, bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two files to be laid over each other. longest_s: of each. detector: its folder; None: as shipped."""
+
+    human: Path
+    machine: Path
+    longest_s: float
+    levels_db: tuple[float, ...]
+    detector: Path | None = None
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -73,12 +82,11 @@ def main(arguments: list[str] | None = None) -> int:
         )
         random = np.random.default_rng(options.seed)
         pairs: list[Pair] = [
-            (
+            Pair(
                 human[int(random.integers(len(human)))],
                 machine[int(random.integers(len(machine)))],
                 options.longest_s,
                 tuple(options.levels_db),
-                None,
             )
             for _ in range(options.count)
         ]
@@ -109,15 +117,14 @@ def report(answers: list[Answer | str], out: Path, *, console: Console) -> int:
 
 def hear(pair: Pair) -> Answer | str:
     """What is said of both alone and of each mix; of what can't be decoded, why."""
-    human_file, machine_file, longest_s, levels_db, folder = pair
     try:
         human, machine = (
-            _stereo(decode(path).audio, longest_s=longest_s) for path in (human_file, machine_file)
+            _stereo(decode(path).audio, longest_s=pair.longest_s) for path in (pair.human, pair.machine)
         )
     except SoundalikeError as error:
         return str(error)
-    mixes = {f"{level_db:+g} dB": mix(human, machine, level_db=level_db) for level_db in levels_db}
-    detector = load_detector(folder)
+    mixes = {f"{level_db:+g} dB": mix(human, machine, level_db=level_db) for level_db in pair.levels_db}
+    detector = load_detector(pair.detector)
     return {
         name: what_is_said(detector.assess(Audio(samples, RATE_HZ)))
         for name, samples in (dict(zip(ALONE, (human, machine), strict=True)) | mixes).items()

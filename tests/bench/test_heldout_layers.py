@@ -25,9 +25,9 @@ def test_both_parts_are_of_the_fold_whose_detector_judges() -> None:
     sources += [Source(f"suno/{index}.mp3", "machine", "suno", "train") for index in range(9)]
     wanted = {"folds": Path("folds"), "levels_db": (0.0,), "longest_s": 30.0, "of_machine": 3}
     pairs = pairs_of(sources, seed=4, **wanted)
-    assert [machine.name for _, machine, *_ in pairs] == ["0.mp3", "4.mp3", "8.mp3"]
-    assert {human.parent.name for human, *_ in pairs} == {HUMAN}
-    assert {folder for *_, folder in pairs} == {Path("folds") / str(FOLD)}
+    assert [pair.machine.name for pair in pairs] == ["0.mp3", "4.mp3", "8.mp3"]
+    assert {pair.human.parent.name for pair in pairs} == {HUMAN}
+    assert {pair.detector for pair in pairs} == {Path("folds") / str(FOLD)}
     assert pairs == pairs_of(sources, seed=4, **wanted)
     assert pairs_of([source for source in sources if source.group != HUMAN], seed=4, **wanted) == []
 
