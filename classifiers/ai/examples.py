@@ -37,7 +37,7 @@ from classifiers.ai.degrade import (
 )
 from classifiers.ai.synthetic import RECIPES, add_reverb
 from classifiers.audio import Audio
-from soundalike.errors import NotAudio
+from soundalike.errors import NotAudio, SettingsError
 
 PANEL: Final = ("mp3-64k", "mp3-128k", "opus-48k", "aac-128k")
 """Low rates, where codecs smooth the most, and what most uploads come in."""
@@ -107,22 +107,31 @@ class Excerpt:
 
 
 def human_sources(tracks_csv: Path) -> list[Source]:
-    """From the table that bench.corpora writes; paths relative to its folder."""
-    with tracks_csv.open(newline="", encoding="utf-8") as file:
-        return [
-            Source(str(tracks_csv.parent / row["path"]), "human", row["package"], row["split"])
-            for row in csv.DictReader(file)
-        ]
+    """From the table that bench.corpora writes; paths relative to its folder. Raises SettingsError."""
+    return [
+        Source(str(tracks_csv.parent / row["path"]), "human", row["package"], row["split"])
+        for row in _rows(tracks_csv, columns=("path", "package", "split"))
+    ]
 
 
 def machine_sources(manifest_csv: Path) -> list[Source]:
-    """From a table with the columns file and generator; files beside it."""
-    with manifest_csv.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    """From a table with the columns file and generator; files beside it. Raises SettingsError."""
     return [
         Source(str(manifest_csv.parent / row["file"]), "machine", family_of(row["generator"]), "train")
-        for row in rows
+        for row in _rows(manifest_csv, columns=("file", "generator"))
     ]
+
+
+def _rows(table: Path, *, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    try:
+        with table.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SettingsError(f"can't read the table {table}: {error}") from error
+    for number, row in enumerate(rows, start=2):
+        if missing := [column for column in columns if row.get(column) is None]:
+            raise SettingsError(f"{table}, line {number}: no {', '.join(missing)}")
+    return rows
 
 
 def folder_sources(folder: Path, *, kind: str, group: str) -> list[Source]:
@@ -142,11 +151,11 @@ def synthetic_sources(count: int) -> list[Source]:
 
 
 def family_of(generator: str) -> str:
-    """Raises KeyError for a generator that no family is known for: a guess would leak between folds."""
+    """Raises SettingsError for a generator that no family is known for: a guess would leak between folds."""
     for beginning, family in FAMILIES.items():
         if generator.startswith(beginning):
             return family
-    raise KeyError(f"no family is known for the generator {generator!r}: add it to FAMILIES")
+    raise SettingsError(f"no family is known for the generator {generator!r}: add it to FAMILIES")
 
 
 def render(source: Source) -> list[Excerpt]:

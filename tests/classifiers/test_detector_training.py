@@ -54,6 +54,7 @@ from classifiers.ai.whole import (
     stride_of,
 )
 from classifiers.train_detector import main, sources_of, train
+from soundalike.errors import SettingsError
 
 
 def table(*, tell: float, tracks: int = 5) -> Table:
@@ -155,7 +156,7 @@ def test_area_and_hits() -> None:
 
 def test_unknown_generators_are_refused() -> None:
     assert family_of("Suno v5.5") == "suno"
-    with pytest.raises(KeyError, match="FAMILIES"):
+    with pytest.raises(SettingsError, match="FAMILIES"):
         family_of("Something New")
 
 
@@ -219,6 +220,22 @@ def test_tables_are_read(tmp_path: Path) -> None:
     assert (human.group, human.split, human.machine_made) == ("krank", "tune", False)
     assert human.path == str(tmp_path / "a" / "b.ogg")
     assert (machine.group, machine.machine_made) == ("minimax", True)
+
+
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        (None, "can't read the table"),
+        (b"\xff\xfe\x00path", "can't read the table"),
+        (b"path,package\na.ogg,krank\n", "line 2: no split"),
+        (b"path,package,split\na.ogg,krank,tune\nb.ogg\n", "line 3: no package, split"),
+    ],
+)
+def test_a_table_that_is_none_is_refused(tmp_path: Path, written: bytes | None, why: str) -> None:
+    if written is not None:
+        (tmp_path / "tracks.csv").write_bytes(written)
+    with pytest.raises(SettingsError, match=why):
+        human_sources(tmp_path / "tracks.csv")
 
 
 def test_the_stride_is_calibrated_on_human_music(tmp_path: Path) -> None:
