@@ -27,23 +27,10 @@ from soundalike.errors import SoundalikeError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.heldout",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_sources(parser)
-    parser.add_argument("--folds", type=Path, required=True, help="folder with the detectors 0, 1, 2, 3")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the results")
+    parser = parser_of("bench.heldout", __doc__)
     parser.add_argument("--conditions", nargs="*", default=[], metavar="NAME", help=", ".join(CONDITIONS))
-    parser.add_argument(
-        "--of-machine", type=at_least(1), default=8, help="recordings of each family, at most"
-    )
     parser.add_argument("--of-human", type=at_least(1), default=6, help="recordings of each package, at most")
-    parser.add_argument("--longest-s", type=above_zero, default=60.0, help="judge this long a middle part")
-    parser.add_argument("--workers", type=at_least(1), default=1, help="processes")
     options = parser.parse_args(arguments)
-    options.without_fold = None
     console = Console(stderr=True)
     try:
         conditions = list(chosen(names(options.conditions)))
@@ -62,6 +49,25 @@ def main(arguments: list[str] | None = None) -> int:
     write_report(results, options.out)
     print(table(results))
     return 0
+
+
+def parser_of(name: str, description: str | None) -> argparse.ArgumentParser:
+    """With the options of whatever judges by the four detectors."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {name}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_sources(parser)
+    parser.add_argument("--folds", type=Path, required=True, help="folder with the detectors 0, 1, 2, 3")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the results")
+    parser.add_argument(
+        "--of-machine", type=at_least(1), default=8, help="recordings of each family, at most"
+    )
+    parser.add_argument("--longest-s", type=above_zero, default=60.0, help="judge this long a middle part")
+    parser.add_argument("--workers", type=at_least(1), default=1, help="processes")
+    parser.set_defaults(without_fold=None)
+    return parser
 
 
 def jobs_of(

@@ -9,42 +9,27 @@ does it, judged by the one detector of the four that met neither. Writes what `b
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
-from bench.arguments import above_zero, at_least
-from bench.heldout import spread
+from bench.heldout import parser_of, spread
 from bench.layers import LEVELS_DB, Pair, hear_all, report
 from classifiers.ai.examples import Source
 from classifiers.ai.training import FOLDS
-from classifiers.train_detector import add_sources, sources_of
+from classifiers.train_detector import sources_of
 from soundalike.errors import SoundalikeError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.heldout_layers",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_sources(parser)
-    parser.add_argument("--folds", type=Path, required=True, help="folder with the detectors 0, 1, 2, 3")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the results")
+    parser = parser_of("bench.heldout_layers", __doc__)
     parser.add_argument(
         "--levels-db", type=float, nargs="+", default=LEVELS_DB, help="of the machine over the other"
     )
-    parser.add_argument(
-        "--of-machine", type=at_least(1), default=8, help="recordings of each family, at most"
-    )
-    parser.add_argument("--longest-s", type=above_zero, default=60.0, help="of each (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="draws what lies under each")
-    parser.add_argument("--workers", type=at_least(1), default=1, help="processes")
     options = parser.parse_args(arguments)
-    options.without_fold = None
     console = Console(stderr=True)
     try:
         pairs = pairs_of(
