@@ -7,8 +7,8 @@ searched in the catalog; what comes back is false by construction, so the two fo
 artist. The best scores' upper tail is exponential, and its line is printed as the two constants of
 `index/calibration.py`, which are copied there by hand, with the run that gave them. Short queries are judged
 in another way, and brought to the scale of long ones (`index/cohort.py`): their lines, printed apart, agree
-where its constants are right. Large catalogs and long uploads have something taken off (`search_space`): the
-line is fitted where nothing is, and `--tracks` and `--lengths-s` show whether it holds elsewhere.
+where its constants are right. Beyond what the line was fitted on, large catalogs and long uploads have
+something taken off (`search_space`): a line fitted there (`--tracks`, `--lengths-s`) says if it suffices.
 """
 
 from __future__ import annotations

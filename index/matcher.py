@@ -110,7 +110,7 @@ class Matcher:
         short = query.duration_s <= SINGLE_BLOCK_S
         if short and all(segment.score - chance < SURE_ANYHOW for _, segment in accepted):
             accepted = self._swept(query, stretchable, proposed.tracks, accepted, chance)
-        return self._report(query, _less(accepted, chance))
+        return self._report(query, _after_chance(accepted, chance))
 
     def propose(self, query: QueryPrint) -> Proposals:
         """Where in the catalog the query's windows point to."""
@@ -280,7 +280,7 @@ def _on_one_scale(found: list[tuple[int, Segment]], places: list[Place]) -> list
     ]
 
 
-def _less(found: list[tuple[int, Segment]], chance: float) -> list[tuple[int, Segment]]:
+def _after_chance(found: list[tuple[int, Segment]], chance: float) -> list[tuple[int, Segment]]:
     """What is left of it when so much is taken off every score."""
     judged = [(track, replace(segment, score=segment.score - chance)) for track, segment in found]
     return [(track, segment) for track, segment in judged if segment.score >= ACCEPTED_SCORE]

@@ -71,7 +71,7 @@ MIXED: Final = (0.25, 0.75)
 LAYERED: Final = -1.0
 """So does a stride beside repeats that add no more than this: 6 % of generated recordings with a stride have
 such repeats, and two in three human ones; no human one has a stride."""
-UNDER_PEOPLE: Final = 0.0
+SOUNDS_LIKE_PEOPLE: Final = 0.0
 """And a stride beside learnt signs whose log odds are no more than this: of layers of machines never met over
 people's music four in five in which a stride is heard, and one in three of their recordings alone, nearly all
 of two families that what was learnt takes for people (docs/ai.md)."""
@@ -309,7 +309,7 @@ class Detector:
                 "mixed: a decoder's tones and strokes that come back to the sample: a machine's part over"
                 " sequenced music, or a generated loop that is played again"
             )
-        if whole.learnt <= UNDER_PEOPLE:
+        if whole.learnt <= SOUNDS_LIKE_PEOPLE:
             return share, (
                 "mixed: a decoder's tones in what sounds like people's music otherwise: a machine's part over"
                 " it, or a machine whose sound is not known here"

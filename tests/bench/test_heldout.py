@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 
 from bench.heldout import jobs_of, main
 from classifiers.ai.detector import SHIPPED_WEIGHTS
@@ -36,19 +35,13 @@ def test_each_group_is_judged_by_the_detector_that_never_met_it() -> None:
     assert [path.name for path, group, *_ in jobs if group == HUMAN] == ["0.ogg", "3.ogg", "5.ogg", "8.ogg"]
 
 
-def test_the_command_writes_what_aibench_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("human.wav", "machine.wav"):
-        noise = 0.1 * np.random.default_rng(len(name)).standard_normal((6 * 22_050, 2))
-        soundfile.write(tmp_path / name, noise, 22_050)
-    tracks = tmp_path / "tracks.csv"
-    tracks.write_text(f"path,package,split\nhuman.wav,{HUMAN},train\n", encoding="utf-8")
-    manifest = tmp_path / "manifest.csv"
-    manifest.write_text("file,generator\nmachine.wav,Suno v5\n", encoding="utf-8")
+def test_the_command_writes_what_aibench_writes(
+    two_recordings: Callable[[str], list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = two_recordings(HUMAN)
     for group in (HUMAN, MACHINE):
-        (tmp_path / "folds").mkdir(exist_ok=True)
         (tmp_path / "folds" / str(fold_of(group))).symlink_to(SHIPPED_WEIGHTS)
-    wanted = ["--human", str(tracks), "--machine", str(manifest), "--folds", str(tmp_path / "folds")]
-    assert main([*wanted, "--out", str(tmp_path / "out"), "--conditions", "clean"]) == 0
+    assert main([*wanted, "--conditions", "clean"]) == 0
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert (results["conditions"]["clean"]["all"]["human"], results["skipped"]) == (1, [])
     assert "| clean |" in capsys.readouterr().out
