@@ -6,14 +6,17 @@ hertz; within some tenths of a second it still does, to a hertz or two. So the p
 averaged, and all multiples of a spacing are asked at once, faint as each is: several hundred of them. That
 also finds lattices that are exact, but too faint for a single tone of them to stand out.
 
-Music has such lattices, too, and two kinds are told:
+Music has such lattices, too, and four kinds are told:
 
 - *a held pitch*: its multiples stand out at the bottom, where those of a decoder drown in the music;
 - *a relative of one*, such as three fourths of a pitch, or a third of what a codec's bands are apart: only
-  every fourth of its multiples stands out, or every third.
+  every fourth of its multiples stands out, or every third;
+- *hum*, which is never exactly at its mains' rate;
+- *a beat*, such as sixteenth notes to the sample: all its multiples stand out. So the spacing is one of
+  several, and what lies between its multiples stands out as well.
 
-The beat of a sequencer and the grid of a vocoder's own frames are not told: so this adds to a score and
-accuses nobody.
+A beat faster than decoders are slow, some synthesised pitches and the grid of a vocoder's own frames are not
+told: so this adds to a score and accuses nobody.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
+from classifiers.ai.lattice import SLOWEST_HZ, hums
 from classifiers.ai.levelled_spectrum import Float, Levelled
 
 MOMENTS: Final = 32
@@ -45,6 +49,19 @@ relative of something wider (docs/ai.md)."""
 TRIES: Final = 6
 """How many spacings are asked, the strongest first. What is within BESIDE of one that was is the same."""
 BESIDE: Final = 2e-3
+EXACT: Final = 2e-4
+"""Of a spacing: as near to 50 and 100 Hz lie decoders'. Human recordings with hum have 59.98 and 99.97."""
+RIVAL: Final = 0.8
+"""Of the height: another that is as high and RIVAL_EVEN makes it one of a beat's (docs/ai.md)."""
+RIVAL_EVEN: Final = 0.7
+"""More than EVEN: relatives of a codec's bands are no rivals."""
+BETWEEN: Final = 0.5
+"""Of what its multiples stand out by in the mean: where those of a beat between them have more it is one of
+the beat's. From 0.3 to 0.6 as much is told (docs/ai.md)."""
+SLOWEST_BEAT_HZ: Final = 7.0
+"""Slower ones are not told apart in spectra as short as these."""
+TOLERANCE: Final = 1.2e-3
+"""Of the ratio of two spacings, if it is one of two small numbers."""
 AROUND_HZ: Final = 130.0
 SECTION_HZ: Final = 1_000.0
 LOUDEST: Final = 5.0
@@ -73,19 +90,64 @@ def find(levelled: Levelled) -> Blurred:
     power, bin_hz = levelled.short_power(MOMENTS)
     if not power.any() or power.size * bin_hz < 2 * HIGH_HZ[0]:
         return NONE
-    over = prominence(power, bin_hz=bin_hz)
+    return strongest(prominence(power, bin_hz=bin_hz), bin_hz)
+
+
+def strongest(over: Float, bin_hz: float) -> Blurred:
+    """The strongest that is a decoder's; NONE where there is none. over: as `prominence` gives it."""
+    found = _highest(over, bin_hz)
+    evennesses = [evenness(over, bin_hz, one.spacing_hz) for one in found]
+    rivals = [one for one, even in zip(found, evennesses, strict=True) if even >= RIVAL_EVEN]
+    for one, even in zip(found, evennesses, strict=True):
+        told = even < EVEN or hums(one.spacing_hz, exact=EXACT) or one_of_a_beat(one, rivals)
+        if not told and between(over, bin_hz, one.spacing_hz) <= BETWEEN:
+            return one
+    return NONE
+
+
+def _highest(over: Float, bin_hz: float) -> list[Blurred]:
+    """The TRIES highest that are no pitch's, the highest first."""
     heights, of_high = _combs(over, bin_hz, HIGH_HZ)
     low, of_low = _combs(over, bin_hz, LOW_HZ)
     heights[low * np.sqrt(of_high) > PITCHED * heights * np.sqrt(of_low)] = 0.0
-    for _ in range(TRIES):
+    found: list[Blurred] = []
+    while len(found) < TRIES and heights.max() > 0:
         best = int(heights.argmax())
         spacing_hz = float(_SPACINGS[best])
-        if heights[best] <= 0:
-            break
-        if evenness(over, bin_hz, spacing_hz) >= EVEN:
-            return Blurred(spacing_hz, float(heights[best]))
+        found.append(Blurred(spacing_hz, float(heights[best])))
         heights[np.abs(_SPACINGS / spacing_hz - 1) < BESIDE] = 0.0
-    return NONE
+    return found
+
+
+def one_of_a_beat(one: Blurred, rivals: list[Blurred]) -> bool:
+    """Whether another is nearly as high and both are multiples of nothing that a decoder's rate could be."""
+    return any(
+        rival.height >= RIVAL * one.height and common_hz(one.spacing_hz, rival.spacing_hz) < SLOWEST_HZ
+        for rival in rivals
+    )
+
+
+def common_hz(one_hz: float, other_hz: float) -> float:
+    """The highest rate of at least SLOWEST_HZ whose multiples both are; 0 where there is none."""
+    for parts in range(1, int(one_hz / SLOWEST_HZ) + 1):
+        turns = round(other_hz / one_hz * parts)
+        if turns and abs(other_hz / one_hz * parts / turns - 1) < TOLERANCE:
+            return one_hz / parts
+    return 0.0
+
+
+def between(over: Float, bin_hz: float, spacing_hz: float) -> float:
+    """By how much other multiples of a beat stand out, of what those of the spacing do; of the worst beat.
+
+    The beats are the spacing's whole parts that are slower than any decoder's rate. -inf where it has none.
+    """
+    parts = range(int(spacing_hz / SLOWEST_HZ) + 1, int(spacing_hz / SLOWEST_BEAT_HZ) + 1)
+    others = []
+    for count in parts:
+        turns, bins = _multiples(over, bin_hz, np.array([spacing_hz / count]), HIGH_HZ)
+        others.append(float(over[bins[0]][turns % count != 0].mean()))
+    _, bins = _multiples(over, bin_hz, np.array([spacing_hz]), HIGH_HZ)
+    return max(others, default=-np.inf) / max(float(over[bins[0]].mean()), 1e-6)
 
 
 def evenness(over: Float, bin_hz: float, spacing_hz: float) -> float:

@@ -54,10 +54,10 @@ it. Codecs of an earlier life leave lattices, too: one of 163 unheard recordings
 MOST_DECADES: Final = 10.0
 """More of them add nothing to the score: chance is out of the question already, and what else swells at one
 rate (console and tracker music, on its grid of ticks) has as many."""
-MOST_SHORT_DECADES: Final = 5.0
-"""The same in a recording under LONG_LOOKS. Of clips of 5 to 15 s two of a thousand human ones show a stride
-and one in three generated ones: a logarithm of odds of 5, and half of it is added, for what is sequenced has
-shown more of it than other music."""
+MOST_SHORT_DECADES: Final = 8.0
+"""The same in a recording under LONG_LOOKS. Of clips of ten seconds one human one in 227 shows a stride and
+one generated one in two, a logarithm of odds of 5; less than that is added, for in a few seconds notes are as
+exact as a decoder's rate."""
 TOGETHER: Final = "together"
 """The scorer that sees the numbers of all signs at once: what none of them shows alone."""
 LONG_LOOKS: Final = 4

@@ -29,6 +29,11 @@ LEAST_SHARE_OF_FEW: Final = 7 / 12
 MARGIN: Final = 1.05
 """How much stronger than the best beat. A pure lattice of strides is 1.1 to 1.9 times as strong."""
 TOLERANCE_BINS: Final = 0.6
+SLOWEST_HZ: Final = 21.0
+"""Of latents (2,048 samples at 44.1 kHz). The aliases of a naive square wave at 220 Hz are 20 Hz apart."""
+MAINS_HZ: Final = (50.0, 60.0)
+MAINS_OFF: Final = 4e-3
+"""How far mains stray from their rate, of it, at most."""
 
 Double = NDArray[np.float64]
 
@@ -73,6 +78,12 @@ def explain(peaks_hz: Double, *, most: int, bin_hz: float) -> Lattice:
         turns = peaks_hz / stride.spacing_hz
         peaks_hz = peaks_hz[np.abs(turns - np.round(turns)) * stride.spacing_hz > bin_hz]
     return Lattice(0.0, 0.0, (), min(peaks_hz.size, most))
+
+
+def hums(spacing_hz: float, *, exact: float) -> bool:
+    """Whether it is a multiple of the mains' rate, which is never exact: further off than `exact`, of it."""
+    multiples = (mains_hz * max(round(spacing_hz / mains_hz), 1) for mains_hz in MAINS_HZ)
+    return any(exact < abs(spacing_hz / multiple - 1) < MAINS_OFF for multiple in multiples)
 
 
 def _best(at_hz: Double, range_hz: tuple[float, float], *, bin_hz: float) -> Lattice:

@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 from classifiers.ai import blurred_lattice
 from classifiers.ai.blurred_lattice import Blurred
 from classifiers.ai.ground import LEAST_LOUDNESS_DB
-from classifiers.ai.lattice import FEW, NONE, Lattice, explain
+from classifiers.ai.lattice import FEW, NONE, SLOWEST_HZ, Lattice, explain, hums
 from classifiers.ai.levelled_spectrum import Levelled
 from classifiers.ai.listening import STRETCH_S, Float, Listening, mid_and_side
 from classifiers.ai.signs import Features
@@ -86,12 +86,9 @@ SEQUENCED_S: Final = 20.0
 FASTEST_NOTES_HZ: Final = 42.0
 """Sixty-fourths at 160 beats a minute. In less than TOLD_BY_LEVEL_S a slower lattice is one of notes: most
 that cuts of human recordings had were at 20 to 40 Hz (docs/ai.md); only decoders of 25 Hz have one there."""
-SLOWEST_HZ: Final = 21.0
-"""Of latents (2,048 samples at 44.1 kHz). The aliases of a naive square wave at 220 Hz are 20 Hz apart."""
-MAINS_HZ: Final = (50.0, 60.0)
-MAINS_OFF: Final = (1e-5, 4e-3)
-"""How far mains stray from their rate, of it: grids are within 0.4 % and never exact, decoders of 50 and 100
-Hz within three millionths. A human recording with hum in its soft moments has 59.98 Hz in 20 s of them."""
+EXACT: Final = 1e-5
+"""Decoders of 50 and 100 Hz are within three millionths of it, mains further off. A human recording with hum
+in its soft moments has 59.98 Hz in 20 s of them."""
 SWELLS: Final = 8.0
 """Standard deviations above chance of the swelling at all multiples once the tones are gone. A held B flat of
 110 decades has up to 5.4, depending on where the minute is cut; decoders 10 to 200, a handful of 350 less."""
@@ -109,11 +106,12 @@ SURE: Final = 3.2
 """Standard deviations above chance at which a look shows the lattice of the whole: seven in eight looks of
 1.7 s of generated music do, and one in fifty of human music that is asked for the same lattice."""
 LEAST_HEIGHT: Final = 6.5
-"""Of a blurred lattice: after a shift of pitch one human recording in twelve has more (docs/ai.md)."""
+"""Of a blurred lattice, in standard deviations of chance (docs/ai.md)."""
 DECADES_A_DEVIATION: Final = 2.5
-MOST_BLURRED: Final = 6.0
-"""Far less than stands alone, for sequenced music has some, too. With ten 86 instead of 95 % of generated
-music are found as published (docs/ai.md)."""
+MOST_BLURRED: Final = 8.0
+"""Less than stands alone, for sequenced music and synthesisers have some, too: of clips of ten seconds
+without exact tones one in 23 human ones and two in five generated ones show some, of minutes behind a shift
+of pitch one in fifteen and half (docs/ai.md)."""
 CHANCE_SQUARE: Final = 4 / np.pi
 """Mean of the square of chance's `over` (Rayleigh, of mean 1); its standard deviation is the same."""
 
@@ -296,7 +294,7 @@ def confirmed(band: Band, spacing_hz: float) -> bool:
     """
     short = TOLD_BY_LEVEL_S * band.bin_hz > 1
     noted = cents_from_a_note(spacing_hz) < MOST_CENTS or spacing_hz < FASTEST_NOTES_HZ
-    elsewhere = spacing_hz < SLOWEST_HZ or in_blocks(spacing_hz) or hums(spacing_hz)
+    elsewhere = spacing_hz < SLOWEST_HZ or in_blocks(spacing_hz) or hums(spacing_hz, exact=EXACT)
     if elsewhere or (short and noted) or pitch(band, spacing_hz) > MOST_PITCH:
         return False
     between = band.swelling(without_hz=spacing_hz)
@@ -315,12 +313,6 @@ def in_blocks(spacing_hz: float) -> bool:
     """Whether it is the rate of blocks of a power of two of samples, at BLOCKS_AT_HZ."""
     octaves = np.log2(BLOCKS_AT_HZ / spacing_hz)
     return bool(abs(octaves - np.round(octaves)) < MOST_CENTS / 1200)
-
-
-def hums(spacing_hz: float) -> bool:
-    """Whether it is the rate of the mains or its double, which is never exact."""
-    off = (abs(spacing_hz / (times * mains_hz) - 1) for mains_hz in MAINS_HZ for times in (1, 2))
-    return any(MAINS_OFF[0] < one < MAINS_OFF[1] for one in off)
 
 
 def cents_from_a_note(pitch_hz: float) -> float:

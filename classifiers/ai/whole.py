@@ -23,6 +23,9 @@ from classifiers.ai.listening import STRETCH_S, Float, mid_and_side
 
 BATCH: Final = 8
 """Recordings between two writes of the cache: an hour's work is not lost to a stop."""
+STRIDES: Final = "strides-2"
+REPEATS: Final = "repeats-1"
+"""Files of a cache, with their edition: raise it when the sign finds otherwise, or older numbers count on."""
 SHORT_S: Final = 10.0
 """Between the shortest clip of which anything is said (4.5 s) and the longest that accuses nobody (20 s)."""
 
@@ -100,13 +103,14 @@ def measure_wholes(sources: list[Source], *, cache: Path, workers: int = 1) -> W
     """Of all recordings, through the whole panel. Each number has a file in the folder `cache`."""
 
     def measured(measure: Measure, name: str, length_s: float) -> Numbers:
-        return measure_panel(sources, measure, cache=cache / name, workers=workers, length_s=length_s)
+        file = cache / f"{name}.json"
+        return measure_panel(sources, measure, cache=file, workers=workers, length_s=length_s)
 
     return Wholes(
-        strides=measured(stride_of, "strides.json", STRETCH_S),
-        repeats=measured(repeats_of, "repeats.json", STRETCH_S),
-        short_strides=measured(stride_of, "strides-short.json", SHORT_S),
-        short_repeats=measured(repeats_of, "repeats-short.json", SHORT_S),
+        strides=measured(stride_of, STRIDES, STRETCH_S),
+        repeats=measured(repeats_of, REPEATS, STRETCH_S),
+        short_strides=measured(stride_of, f"{STRIDES}-short", SHORT_S),
+        short_repeats=measured(repeats_of, f"{REPEATS}-short", SHORT_S),
     )
 
 

@@ -9,7 +9,17 @@ import pytest
 from scipy.signal import lfilter
 
 from bench.effects import warp
-from classifiers.ai.blurred_lattice import NONE, Blurred, evenness, find, prominence
+from classifiers.ai.blurred_lattice import (
+    BETWEEN,
+    NONE,
+    Blurred,
+    between,
+    common_hz,
+    evenness,
+    find,
+    one_of_a_beat,
+    prominence,
+)
 from classifiers.ai.degrade import CODECS, through_codec
 from classifiers.ai.listening import Float, listen
 from classifiers.ai.sign_drawing import draw_signs
@@ -130,6 +140,65 @@ def test_multiples_stand_out_alike_or_not(every: int, least: float, most: float)
     over = np.zeros(16_000, dtype=np.float32)
     over[:: 100 * every] = 3.0
     assert least < evenness(over, 1.0, 100.0) < most
+
+
+@pytest.mark.parametrize("beats_hz", [9.0, 13.5, 20.9])
+@pytest.mark.parametrize("seconds", [10, SECONDS])
+def test_what_is_sequenced_to_the_sample_is_a_beats(beats_hz: float, seconds: int) -> None:
+    """The same click again and again: all multiples of the beat stand out, so those of 40 to 340 Hz do."""
+    click = 0.02 * np.random.default_rng(6).standard_normal(200) * np.linspace(1, 0, 200)
+    sequenced = music()[: seconds * RATE_HZ].copy()
+    for at in np.arange(0, sequenced.size - click.size, RATE_HZ / beats_hz).astype(int):
+        sequenced[at : at + click.size] += click.astype(np.float32)
+    assert stride_of(sequenced).decades == 0
+
+
+@pytest.mark.parametrize("rate_hz", [59.98, 99.97])
+def test_hum_in_the_highs_is_none(rate_hz: float) -> None:
+    """As soft as a decoder's bias, and at the same rate once exact: then it counts."""
+    time_s = np.arange(SECONDS * RATE_HZ) / RATE_HZ
+
+    def tones(of_hz: float) -> Float:
+        phases = 6 * np.random.default_rng(7).random(400)
+        multiples = range(int(2_000 / of_hz), int(14_000 / of_hz))
+        lines = sum(np.sin(2 * np.pi * of_hz * number * time_s + phases[number]) for number in multiples)
+        return np.asarray(music() + 1.2e-4 * lines, dtype=np.float32)
+
+    assert heard(tones(round(rate_hz / 10) * 10)).height > LEAST_HEIGHT
+    assert heard(tones(rate_hz)).height < LEAST_HEIGHT
+
+
+@pytest.mark.parametrize(
+    ("one_hz", "other_hz", "common"),
+    [
+        (50.0, 100.0, 50.0),
+        (100.0, 50.0, 50.0),
+        (50.0, 75.0, 25.0),
+        (86.13, 43.065, 43.065),
+        (83.7, 104.6, 0.0),  # four and five sixteenths of 20.9 a second
+        (50.0, 66.7, 0.0),  # of 16.7
+        (61.7, 100.3, 0.0),
+    ],
+)
+def test_a_rate_that_two_lattices_share(one_hz: float, other_hz: float, common: float) -> None:
+    assert common_hz(one_hz, other_hz) == pytest.approx(common)
+
+
+def test_a_rival_is_high_and_no_relative() -> None:
+    one = Blurred(83.7, 10.0)
+    assert one_of_a_beat(one, [one, Blurred(104.6, 9.0)])
+    assert not one_of_a_beat(one, [one, Blurred(104.6, 7.0)])
+    assert not one_of_a_beat(one, [one, Blurred(167.4, 9.0), Blurred(41.85, 9.0)])
+
+
+@pytest.mark.parametrize(
+    ("beat_hz", "spacing_hz", "is_a_beats"), [(15.0, 60.0, True), (60.0, 60.0, False), (25.0, 50.0, False)]
+)
+def test_what_lies_between_tells_a_beat(beat_hz: float, spacing_hz: float, is_a_beats: bool) -> None:
+    """25 Hz is a decoder's rate: what stands out at the odd multiples of it is no beat's."""
+    over = np.zeros(16_000, dtype=np.float32)
+    over[:: int(beat_hz)] = 3.0
+    assert (between(over, 1.0, spacing_hz) > BETWEEN) == is_a_beats
 
 
 def test_the_half_of_what_is_too_wide_is_none() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from classifiers.ai.lattice import BEATS_HZ, FEW, MARGIN, Lattice, explain
+from classifiers.ai.lattice import BEATS_HZ, FEW, MARGIN, Lattice, explain, hums
 
 BIN_HZ = 1 / 60
 
@@ -84,3 +84,20 @@ def test_a_slow_lattice_is_a_beat() -> None:
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_two_peaks_are_no_lattice(count: int) -> None:
     assert explained(200.0 * np.arange(20, 20 + count)) == Lattice(0.0, 0.0, (), count)
+
+
+@pytest.mark.parametrize("rate_hz", [59.9807, 60.02, 50.01, 49.95, 100.03, 119.97, 239.92, 299.91])
+def test_the_hum_of_the_mains_is_known(rate_hz: float) -> None:
+    assert hums(rate_hz, exact=1e-5)
+
+
+@pytest.mark.parametrize(
+    "rate_hz", [25.0, 43.066, 50.0, 49.9999, 50.0001, 100.0002, 75.0, 49.5, 51.0, 86.133, 110.0, 150.0, 200.0]
+)
+def test_the_rates_of_latents_do_not_hum(rate_hz: float) -> None:
+    assert not hums(rate_hz, exact=1e-5)
+
+
+def test_what_is_called_exact_depends_on_how_exactly_it_was_measured() -> None:
+    assert hums(59.997, exact=1e-5)
+    assert not hums(59.997, exact=2e-4)

@@ -26,7 +26,6 @@ from classifiers.ai.sign_stride import (
     cents_from_a_note,
     confirmed,
     fall,
-    hums,
     in_blocks,
     pitch,
     search_in,
@@ -369,18 +368,6 @@ def test_blocks_at_48_khz_are_known(rate_hz: float) -> None:
 @pytest.mark.parametrize("rate_hz", [21.533, 25.0, 43.066, 47.0, 50.0, 75.0, 86.133, 100.0, 150.0, 200.0])
 def test_the_rates_of_latents_are_no_blocks(rate_hz: float) -> None:
     assert not in_blocks(rate_hz)
-
-
-@pytest.mark.parametrize("rate_hz", [59.9807, 60.02, 50.01, 49.95, 100.03, 119.97])
-def test_the_hum_of_the_mains_is_known(rate_hz: float) -> None:
-    assert hums(rate_hz)
-
-
-@pytest.mark.parametrize(
-    "rate_hz", [25.0, 43.066, 50.0, 49.9999, 50.0001, 100.0002, 75.0, 49.5, 51.0, 86.133, 110.0]
-)
-def test_the_rates_of_latents_do_not_hum(rate_hz: float) -> None:
-    assert not hums(rate_hz)
 
 
 @pytest.mark.parametrize("rate_hz", [49.99, 60.01])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from classifiers.ai import whole
 from classifiers.ai.detector import DECADES, LEANING, MOST_DECADES, SIGNS, load_detector
 from classifiers.ai.evaluation import area_under_curve, hits_at
 from classifiers.ai.examples import (
@@ -54,7 +55,7 @@ from classifiers.ai.whole import (
     stride_of,
 )
 from classifiers.train_detector import main, sources_of, train
-from soundalike.errors import SettingsError
+from soundalike.errors import NotAudio, SettingsError
 
 
 def table(*, tell: float, tracks: int = 5) -> Table:
@@ -266,7 +267,7 @@ def seconds_of(channels: np.ndarray, rate_hz: int) -> float:
     return float(channels.shape[1] / rate_hz)
 
 
-def test_what_ten_seconds_show_is_kept_apart(tmp_path: Path) -> None:
+def test_what_ten_seconds_show_is_kept_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "music.wav"
     noise = 0.1 * np.random.default_rng(0).standard_normal((70 * 22_050, 2))
     soundfile.write(path, noise, 22_050)
@@ -280,6 +281,9 @@ def test_what_ten_seconds_show_is_kept_apart(tmp_path: Path) -> None:
     assert measure_wholes(sources, cache=tmp_path / "wholes") == first
     assert first.repeats != first.short_repeats
     assert len(list((tmp_path / "wholes").iterdir())) == len(fields(Wholes))
+    monkeypatch.setattr(whole, "STRIDES", "strides-next")  # another edition's numbers are not taken for these
+    with pytest.raises(NotAudio):
+        measure_wholes(sources, cache=tmp_path / "wholes")
 
 
 def test_short_clips_are_calibrated_with_what_the_stride_adds() -> None:
