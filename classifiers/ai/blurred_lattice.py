@@ -99,8 +99,9 @@ def strongest(over: Float, bin_hz: float) -> Blurred:
     evennesses = [evenness(over, bin_hz, one.spacing_hz) for one in found]
     rivals = [one for one, even in zip(found, evennesses, strict=True) if even >= RIVAL_EVEN]
     for one, even in zip(found, evennesses, strict=True):
-        told = even < EVEN or hums(one.spacing_hz, exact=EXACT) or one_of_a_beat(one, rivals)
-        if not told and between(over, bin_hz, one.spacing_hz) <= BETWEEN:
+        if even < EVEN or hums(one.spacing_hz, exact=EXACT) or one_of_a_beat(one, rivals):
+            continue
+        if between(over, bin_hz, one.spacing_hz) <= BETWEEN:
             return one
     return NONE
 
