@@ -61,7 +61,7 @@ the beat's. From 0.3 to 0.6 as much is told (docs/ai.md)."""
 SLOWEST_BEAT_HZ: Final = 7.0
 """Slower ones are not told apart in spectra as short as these."""
 TOLERANCE: Final = 1.2e-3
-"""Of the ratio of two spacings, if it is one of two small numbers."""
+"""Of the ratio of two spacings: so near to one of whole numbers they are multiples of one rate."""
 AROUND_HZ: Final = 130.0
 SECTION_HZ: Final = 1_000.0
 LOUDEST: Final = 5.0
