@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,19 @@ def jobs_of(
             made = source.machine_made
             jobs.append((Path(source.path), group, made, conditions, folds / str(fold), longest_s))
     return jobs
+
+
+def of_folds(sources: list[Source]) -> Iterator[tuple[int, list[Source], list[list[Source]]]]:
+    """Of each fold that has both: its number, its human music, and what each of its families made."""
+    for number, fold in enumerate(FOLDS):
+        human = [source for source in sources if source.kind == "human" and source.group in fold]
+        made = [source for source in sources if source.kind == "machine" and source.group in fold]
+        families = [
+            [source for source in made if source.group == group]
+            for group in sorted({source.group for source in made})
+        ]
+        if human and families:
+            yield number, human, families
 
 
 def spread(members: list[Source], *, count: int) -> list[Source]:

@@ -15,10 +15,9 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from bench.heldout import parser_of, spread
+from bench.heldout import of_folds, parser_of, spread
 from bench.layers import LEVELS_DB, Pair, hear_all, report
 from classifiers.ai.examples import Source
-from classifiers.ai.training import FOLDS
 from classifiers.train_detector import sources_of
 from soundalike.errors import SoundalikeError
 
@@ -59,11 +58,8 @@ def pairs_of(
     """Every machine-made recording of the sample over one human recording, drawn from the same fold."""
     random = np.random.default_rng(seed)
     pairs: list[Pair] = []
-    for number, fold in enumerate(FOLDS):
-        human = [source for source in sources if source.kind == "human" and source.group in fold]
-        made = [source for source in sources if source.kind == "machine" and source.group in fold]
-        for group in sorted({source.group for source in made}) if human else ():
-            members = [source for source in made if source.group == group]
+    for number, human, families in of_folds(sources):
+        for members in families:
             for source in spread(members, count=of_machine):
                 under = human[int(random.integers(len(human)))]
                 files = Path(under.path), Path(source.path)

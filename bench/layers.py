@@ -119,7 +119,7 @@ def hear(pair: Pair) -> Answer | str:
     """What is said of both alone and of each mix; of what can't be decoded, why."""
     try:
         human, machine = (
-            _stereo(decode(path).audio, longest_s=pair.longest_s) for path in (pair.human, pair.machine)
+            stereo(decode(path).audio, longest_s=pair.longest_s) for path in (pair.human, pair.machine)
         )
     except SoundalikeError as error:
         return str(error)
@@ -135,7 +135,7 @@ def mix(human: NDArray[np.float32], machine: NDArray[np.float32], *, level_db: f
     """float32 [2, samples], as long as the shorter; the machine in the middle, `level_db` over the other."""
     length = min(human.shape[1], machine.shape[1])
     bed, voice = human[:, :length], machine[:, :length].mean(axis=0)
-    ratio = 10 ** (level_db / 20) * _rms(bed) / max(_rms(voice), 1e-9)
+    ratio = 10 ** (level_db / 20) * rms(bed) / max(rms(voice), 1e-9)
     return unclipped(0.5 * (bed + np.float32(ratio) * voice))
 
 
@@ -176,14 +176,14 @@ def table(results: dict[str, Any]) -> Table:
     return shown
 
 
-def _stereo(audio: Audio, *, longest_s: float) -> NDArray[np.float32]:
+def stereo(audio: Audio, *, longest_s: float) -> NDArray[np.float32]:
     """`longest_s` from the middle at RATE_HZ, float32 [2, samples]."""
     part = middle_of(audio, longest_s=longest_s).samples[:2]
     part = resample(part, rate_hz=audio.sample_rate_hz, to_hz=RATE_HZ)
     return np.repeat(part, 2, axis=0) if len(part) == 1 else part
 
 
-def _rms(samples: NDArray[np.float32]) -> float:
+def rms(samples: NDArray[np.float32]) -> float:
     return float(np.sqrt(np.mean(np.square(samples))))
 
 

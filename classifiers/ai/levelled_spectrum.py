@@ -79,16 +79,29 @@ def level(samples: Float, *, rate_hz: int, top_hz: float) -> Levelled:
     cuts = sliding_window_view(padded, window)[::hop]
     taper = np.hanning(window + 1)[:-1].astype(np.float32)
     rows = min(int(top_hz * window / rate_hz) + 2, window // 2)
-    typical = np.median(_around(scipy.fft.rfft(cuts[::EVERY] * taper, axis=1)[:, :rows]), axis=0)
-    levelled = np.empty((rows, moments), dtype=np.complex64)
+    typical = typical_power(scipy.fft.rfft(cuts[::EVERY] * taper, axis=1)[:, :rows])
+    whole = np.empty((rows, moments), dtype=np.complex64)
     for first in range(0, moments, BLOCK):
         spots = scipy.fft.rfft(cuts[first : first + BLOCK] * taper, axis=1)[:, :rows]
-        around = _around(spots)
-        around += np.float32(DEEPEST) * around.max(axis=1, keepdims=True)
-        around += np.float32(SOFTEST) * typical + np.float32(1e-20)
-        spots *= np.sqrt(typical / around)  # times what is typical there: the spectrum keeps its shape
-        levelled[:, first : first + BLOCK] = spots.T
-    return Levelled(levelled, hop / rate_hz)
+        whole[:, first : first + BLOCK] = levelled(spots, typical).T
+    return Levelled(whole, hop / rate_hz)
+
+
+def levelled(spots: NDArray[np.complex64], typical: Float) -> NDArray[np.complex64]:
+    """complex64 [moments, rows], in place, with the level around each taken out.
+
+    typical: as `typical_power` gives it. The spectrum keeps its shape.
+    """
+    around = _around(spots)
+    around += np.float32(DEEPEST) * around.max(axis=1, keepdims=True)
+    around += np.float32(SOFTEST) * typical + np.float32(1e-20)
+    spots *= np.sqrt(typical / around)
+    return spots
+
+
+def typical_power(spots: NDArray[np.complex64]) -> Float:
+    """The median of the level around each of a few moments, float32 [rows]; spots: [moments, rows]."""
+    return np.asarray(np.median(_around(spots), axis=0))
 
 
 def _side_by_side(along: NDArray[Any]) -> NDArray[Any]:

@@ -88,6 +88,20 @@ class Listening:
     def looks(self) -> int:
         return len(self.edges_s)
 
+    @property
+    def look_s(self) -> float:
+        return float(self.samples.shape[2] / self.sample_rate_hz)
+
+    @property
+    def window(self) -> int:
+        """Samples of a short-time spectrum."""
+        return round(self.sample_rate_hz / BIN_HZ)
+
+    @property
+    def hop(self) -> int:
+        """Samples from one short-time spectrum to the next."""
+        return round(self.sample_rate_hz * HOP_S)
+
     @cached_property
     def middle(self) -> Float:
         """Both channels together, float32 [looks, length]."""
@@ -95,8 +109,7 @@ class Listening:
 
     @cached_property
     def _spectra(self) -> _Spectra:
-        window = round(self.sample_rate_hz / BIN_HZ)
-        hop = round(self.sample_rate_hz * HOP_S)
+        window, hop = self.window, self.hop
         taper = np.hanning(window).astype(np.float32) * np.float32(2.0 / window)
         frames = 1 + (self.samples.shape[2] - window) // hop
         mid, side = np.zeros((2, self.looks, frames, BINS), dtype=np.complex64)
