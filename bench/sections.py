@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -29,8 +30,9 @@ from bench.aibench_measure import wilson
 from bench.arguments import above_zero, at_least
 from bench.layers import ALONE, RATE_HZ, rms, stereo, what_is_said
 from classifiers.ai.degrade import unclipped
-from classifiers.ai.detector import MIXED, Assessment, load_detector
+from classifiers.ai.detector import Assessment, load_detector
 from classifiers.ai.evaluation import area_under_curve
+from classifiers.ai.mixed import MACHINE_AT_LEAST
 from classifiers.audio import Audio
 from pipeline.decode import decode
 from soundalike.errors import SoundalikeError
@@ -221,15 +223,20 @@ def _summed(heard: list[Heard]) -> dict[str, Any]:
 
 def _share_over(probabilities: NDArray[np.float64]) -> float | None:
     """Of the segments the share that sounds machine-made."""
-    return float((probabilities >= MIXED[1]).mean()) if probabilities.size else None
+    return float((probabilities >= MACHINE_AT_LEAST).mean()) if probabilities.size else None
 
 
 def table(results: dict[str, Any]) -> Table:
-    shown = Table("", "recordings", *COUNTED, "segments over 0.75: in it", "outside", "AUC")
+    shown = Table("", "of", *COUNTED, "inside", "outside", "AUC", box=box.SIMPLE, padding=(0, 1))
+    shown.caption = (
+        "of so many recordings, over 95 % intervals of the shares in per cent;"
+        " and of segments inside and outside of the section the share that sounds machine-made"
+    )
     for name, row in results.items():
+        counts = [row[said] for said in COUNTED]
         cells = [
-            f"{row[said]['count']} ({row[said]['share_95'][0]:.0%}–{row[said]['share_95'][1]:.0%})"
-            for said in COUNTED
+            "{}\n{:.0f}–{:.0f}".format(one["count"], *(100 * edge for edge in one["share_95"]))
+            for one in counts
         ]
         segments = row["segments"]
         shares = ["" if segments[part] is None else f"{segments[part]:.0%}" for part in ("inside", "outside")]

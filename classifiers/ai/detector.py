@@ -26,6 +26,7 @@ from classifiers.ai import stride_along
 from classifiers.ai.calibration import ACCUSING, CAUTIOUS, Calibration
 from classifiers.ai.ground import LEAST_LOUDNESS_DB, STRANGE_SHARE, Familiarity, no_ground
 from classifiers.ai.listening import Listening, listen
+from classifiers.ai.mixed import MACHINE_AT_LEAST, Segment, layers, parts
 from classifiers.ai.scorer import ENVELOPE, SCORER_PARTS, Scorer
 from classifiers.ai.sign_comb import Comb
 from classifiers.ai.sign_grain import Grain
@@ -35,6 +36,7 @@ from classifiers.ai.sign_stride import Found, Stride
 from classifiers.ai.sign_texture import Texture
 from classifiers.ai.sign_timing import Timing
 from classifiers.ai.signs import Features, Sign
+from classifiers.ai.stride_along import Along
 from classifiers.audio import Audio
 from soundalike.errors import ModelError
 
@@ -67,19 +69,8 @@ human loop has shown tones as exact as a decoder's."""
 NO_STRIDE: Final = "not acted on: a score alone accuses nobody, and no exact tones at one rate were found"
 TOO_SHORT_TO_ACCUSE: Final = "not acted on: less than 20 s of sound accuse nobody"
 OUTWEIGHED: Final = "not acted on: exact tones at one rate were found, but the rest speaks for people"
-MIXED: Final = (0.25, 0.75)
-"""Parts under the first and others over the second make a recording "mixed"."""
-PART: Final = 2
-"""Segments in a row that are a part: of one alone 26 instead of 18 of 219 human recordings have some."""
 BY_HALF: Final = 0.5
 """Of what the repeats of the whole add counts in a segment: a part that does not repeat is not told by it."""
-LAYERED: Final = -1.0
-"""So does a stride beside repeats that add no more than this: 6 % of generated recordings with a stride have
-such repeats, and two in three human ones; no human one has a stride."""
-SOUNDS_LIKE_PEOPLE: Final = 0.0
-"""And a stride beside learnt signs whose log odds are no more than this: of layers of machines never met over
-people's music four in five in which a stride is heard, and one in three of their recordings alone, nearly all
-of two families that what was learnt takes for people (docs/ai.md)."""
 
 Float = NDArray[np.float32]
 
@@ -109,7 +100,7 @@ class Assessment:
     low: float | None
     high: float | None
     known: bool
-    segments: tuple[tuple[float, float, float], ...] = ()
+    segments: tuple[Segment, ...] = ()
     signs: tuple[SignReading, ...] = ()
     reason: str = ""
     score: float | None = None
@@ -135,6 +126,8 @@ class _Whole:
     """What the stride adds to the score."""
     returning: float | None
     """What the repeats add to it, below nothing for people."""
+    spacings_hz: Float
+    """Of the lattice in each segment, float32 [segments], 0 where there is none."""
 
 
 class Detector:
@@ -187,7 +180,7 @@ class Detector:
             again = cores.submit(REPEATS.find, listening) if self.repeats is not None else None
             stride = strides.result() if strides is not None else None
             heard = measured.result()
-            here = self._decades_along(listening, stride, long=long, cores=cores)
+            along = self._along(listening, stride, long=long, cores=cores)
         odds = self.sign_odds(heard)
         returning = self._returning(again.result()) if again is not None else None
         joined = self.join(odds)
@@ -206,37 +199,37 @@ class Detector:
         elif reading.low > CAUTIOUS:
             reading = replace(reading, low=CAUTIOUS)
             held_back = NO_STRIDE if long else TOO_SHORT_TO_ACCUSE
-        scores = with_neighbours(joined, sounding) + self.decade * here + BY_HALF * (returning or 0.0)
-        along = [self.short.read(float(one)).probability for one in scores]
+        scores = with_neighbours(joined, sounding) + self.decade * along.decades
+        scores += (BY_HALF if long else 1.0) * (returning or 0.0)
         segments = tuple(
-            (start_s, end_s, float(probability))
-            for (start_s, end_s), probability, heard_it in zip(
-                listening.edges_s, along, sounding, strict=True
-            )
+            (*edges_s, self.short.read(float(one)).probability)
+            for edges_s, one, heard_it in zip(listening.edges_s, scores, sounding, strict=True)
             if heard_it
         )
+        whole = _Whole(learnt, stride, adds, returning, along.spacings_hz[sounding])
         return Assessment(
             probability=reading.probability,
             low=reading.low,
             high=reading.high,
             known=True,
             segments=segments,
-            signs=self._readings(heard, odds, sounding, segments, _Whole(learnt, stride, adds, returning)),
+            signs=self._readings(heard, odds, sounding, segments, whole),
             reason=held_back,
             score=score,
             false_positive_rate=reading.false_positive_rate,
         )
 
-    def _decades_along(
-        self, listening: Listening, stride: Found | None, *, long: bool, cores: Executor
-    ) -> Float:
-        """What the stride adds in each look, float32 [looks], in decades."""
+    def _along(self, listening: Listening, stride: Found | None, *, long: bool, cores: Executor) -> Along:
+        """Where the stride is: of the whole, or of a part."""
         if stride is None:
-            return np.zeros(listening.looks, dtype=np.float32)
+            return Along.nowhere(listening.looks)
         if stride.strength > 0 or not long:
-            decades = min(stride.decades, MOST_SHORT_DECADES)
-            return np.asarray(decades * STRIDE.present(listening), dtype=np.float32)
-        return stride_along.find(listening, cores=cores).decades
+            there = STRIDE.present(listening)
+            return Along(
+                (min(stride.decades, MOST_SHORT_DECADES) * there).astype(np.float32),
+                (stride.spacing_hz * there).astype(np.float32),
+            )
+        return stride_along.find(listening, cores=cores)
 
     def _stands(self, stride: Found | None) -> bool:
         """Whether the stride is there beyond chance.
@@ -273,7 +266,7 @@ class Detector:
         heard: Heard,
         odds: dict[str, Float],
         sounding: NDArray[np.bool_],
-        segments: tuple[tuple[float, float, float], ...],
+        segments: tuple[Segment, ...],
         whole: _Whole,
     ) -> tuple[SignReading, ...]:
         places = {sign.name: f"{sign.describes}. {sign.place(heard.listening)}".strip() for sign in SIGNS}
@@ -301,37 +294,17 @@ class Detector:
             readings.append(SignReading(name, value, 1 / (1 + float(np.exp(-value))), detail))
         readings.sort(key=lambda reading: -abs(reading.value))
         mixed = self._mixed(segments, whole)
-        readings += [SignReading("mixed", mixed[0], mixed[0], mixed[1])] if mixed is not None else []
-        return tuple(readings)
+        return (*readings, mixed) if mixed is not None else tuple(readings)
 
-    def _mixed(
-        self, segments: tuple[tuple[float, float, float], ...], whole: _Whole
-    ) -> tuple[float, str] | None:
-        """The share of the segments that sound machine-made, and what is mixed: parts, or layers."""
-        values = np.array([probability for _, _, probability in segments])
-        share = float(np.mean(values >= MIXED[1]))
-        parts = runs(values >= MIXED[1])
-        if parts and runs(values <= MIXED[0]):
-            spans = ", ".join(
-                f"{segments[first][0]:.0f}–{segments[end - 1][1]:.0f} s" for first, end in parts
-            )
-            return (
-                share,
-                f"mixed: {spans} sound machine-made ({share:.0%} of the segments), other parts human",
-            )
-        if not self._stands(whole.stride):
+    def _mixed(self, segments: tuple[Segment, ...], whole: _Whole) -> SignReading | None:
+        """Its value is the share of the segments that sound machine-made."""
+        detail = parts(segments, whole.spacings_hz)
+        if detail is None and self._stands(whole.stride):
+            detail = layers(learnt=whole.learnt, returning=whole.returning or 0.0)
+        if detail is None:
             return None
-        if (whole.returning or 0.0) <= LAYERED:
-            return share, (
-                "mixed: a decoder's tones and strokes that come back to the sample: a machine's part over"
-                " sequenced music, or a generated loop that is played again"
-            )
-        if whole.learnt <= SOUNDS_LIKE_PEOPLE:
-            return share, (
-                "mixed: a decoder's tones in what sounds like people's music otherwise: a machine's part over"
-                " it, or a machine whose sound is not known here"
-            )
-        return None
+        share = float(np.mean([probability >= MACHINE_AT_LEAST for _, _, probability in segments]))
+        return SignReading("mixed", share, share, detail)
 
     # On disk
 
@@ -371,13 +344,6 @@ def with_neighbours(odds: Float, sounding: NDArray[np.bool_]) -> Float:
         for around in (np.pad(sounding.astype(np.float32), 1), np.pad(odds * sounding, 1))
     )
     return np.where(weights > 0, total / np.maximum(weights, 1), odds).astype(np.float32)
-
-
-def runs(there: NDArray[np.bool_], *, least: int = PART) -> list[tuple[int, int]]:
-    """(first, end) wherever so many and more in a row are true."""
-    edges = np.flatnonzero(np.diff(there, prepend=False, append=False))
-    pairs = zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
-    return [(first, end) for first, end in pairs if end - first >= least]
 
 
 def with_together(features: dict[str, Features]) -> dict[str, Features]:

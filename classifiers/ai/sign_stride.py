@@ -132,6 +132,11 @@ class Found:
     blurred: Blurred = blurred_lattice.NONE
 
     @property
+    def spacing_hz(self) -> float:
+        """Of whichever counts."""
+        return self.lattice.spacing_hz if self.strength > 0 else self.blurred.spacing_hz
+
+    @property
     def decades(self) -> float:
         """What counts in a score: the strength; without any, what a blurred lattice is worth."""
         if self.strength > 0:

@@ -49,21 +49,25 @@ class Along:
     decades: Float
     spacings_hz: Float
 
+    @classmethod
+    def nowhere(cls, looks: int) -> Along:
+        return cls(*np.zeros((2, looks), dtype=np.float32))
+
 
 def find(listening: Listening, *, cores: Executor) -> Along:
     """Two halves of the recording at once, as far as `cores` go."""
-    decades, spacings_hz = np.zeros((2, listening.looks), dtype=np.float32)
+    along = Along.nowhere(listening.looks)
     bins, bin_hz = _bins(listening)
     if listening.mid.shape[1] < MOMENTS or bins.size * bin_hz < 2 * HIGH_HZ[0]:
-        return Along(decades, spacings_hz)
+        return along
     typical = typical_power(listening.mid[:, ::EVERY].reshape(-1, listening.mid.shape[2]))
     asked = windows(listening.looks, look_s=listening.look_s)
     halves = [half for half in (asked[: len(asked) // 2], asked[len(asked) // 2 :]) if half]
     for found in cores.map(lambda half: _of(half, listening, typical), halves):
         for look, (worth, spacing_hz) in found.items():
-            if worth > decades[look]:
-                decades[look], spacings_hz[look] = worth, spacing_hz
-    return Along(decades, spacings_hz)
+            if worth > along.decades[look]:
+                along.decades[look], along.spacings_hz[look] = worth, spacing_hz
+    return along
 
 
 def _of(asked: list[tuple[int, int]], listening: Listening, typical: Float) -> dict[int, tuple[float, float]]:

@@ -344,8 +344,23 @@ class TestMixed:
         said = detector.assess(human_music())
         assert len(said.segments) == len(odds)
         sign = next(sign for sign in said.signs if sign.name == "mixed")
-        assert "of the segments sound machine-made" in sign.detail
-        assert 0 < sign.probability < 1
+        assert sign.detail == "mixed: 15–25 s sound machine-made; other parts human"
+        assert sign.probability == pytest.approx(2 / len(odds))
+
+    def test_a_section_by_a_decoder(self, detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Twenty seconds in two minutes, after the middle one, of what else sounds the same all through."""
+        song = np.tile(human_music().samples, (1, 4))
+        rate_hz = human_music().sample_rate_hz
+        start, end = (round(at_s * rate_hz) for at_s in (95.0, 115.0))
+        song[:, start:end] = strided(Audio(song[:, start:end], rate_hz)).samples
+        monkeypatch.setattr(detector, "repeats", None)
+        monkeypatch.setattr(detector, "join", lambda odds: np.zeros_like(odds["together"]) - 0.5)
+        said = detector.assess(Audio(song, rate_hz))
+        probabilities = {start_s: probability for start_s, _, probability in said.segments}
+        inside = [probability for at_s, probability in probabilities.items() if 95 <= at_s <= 110]
+        outside = [probability for at_s, probability in probabilities.items() if at_s < 90 or at_s >= 120]
+        assert min(inside) > max(outside)
+        assert not accused(said)
 
 
 class TestWeights:
