@@ -17,6 +17,8 @@ from pipeline.evidence import AiAssessment, Evidence, Match
 
 STYLES = {"clear": "green", "licensed": "cyan", "flagged": "bold red", "undecodable": "yellow"}
 NOTHING = "–"
+MIXED = "mixed"
+"""The sign of `classifiers.ai.mixed`, whose number is a share and speaks for neither side."""
 UNDECIDED = 0.6
 """A sign whose probability lies between this and its complement speaks for neither side."""
 
@@ -72,7 +74,7 @@ def show_evidence(evidence: Evidence, *, console: Console | None = None) -> None
 
 
 def origin_lines(ai: AiAssessment) -> list[str]:
-    """What is heard, then every claim about origin that is there; an absent one is no news."""
+    """What is heard of the whole, whether it is mixed, then every claim about origin that is there."""
     if ai.probability is None:
         heard = f"not known ({ai.reason})" if ai.reason else "not known"
     else:
@@ -81,7 +83,8 @@ def origin_lines(ai: AiAssessment) -> list[str]:
             heard += f"; {ai.false_positive_rate:.1%} of human recordings score as high"
         if ai.reason:
             heard += f"; {ai.reason}"
-    return [_printable(f"machine-made by its sound: {heard}"), *marks_of(ai)]
+    mixed = [_printable(f"{MIXED}: {sign.detail}") for sign in ai.signs if sign.name == MIXED]
+    return [_printable(f"machine-made by its sound: {heard}"), *mixed, *marks_of(ai)]
 
 
 def marks_of(ai: AiAssessment) -> list[str]:
@@ -105,7 +108,7 @@ def show_origin(name: str, ai: AiAssessment, *, console: Console | None = None) 
         if sign.probability is None:
             table.add_row(sign.name, NOTHING, "", detail)
         else:
-            side = "" if sign.name == "mixed" else _side(sign.probability)
+            side = "" if sign.name == MIXED else _side(sign.probability)
             table.add_row(sign.name, f"{sign.probability:.2f}", side, detail)
     for claim in ai.provenance:
         if claim.kind != "disclosure":  # nobody is asked here

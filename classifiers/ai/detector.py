@@ -26,7 +26,7 @@ from classifiers.ai import stride_along
 from classifiers.ai.calibration import ACCUSING, CAUTIOUS, Calibration
 from classifiers.ai.ground import LEAST_LOUDNESS_DB, STRANGE_SHARE, Familiarity, no_ground
 from classifiers.ai.listening import Listening, listen
-from classifiers.ai.mixed import MACHINE_AT_LEAST, Segment, layers, parts
+from classifiers.ai.mixed import MACHINE_AT_LEAST, MIXED, Segment, layers, parts
 from classifiers.ai.scorer import ENVELOPE, SCORER_PARTS, Scorer
 from classifiers.ai.sign_comb import Comb
 from classifiers.ai.sign_grain import Grain
@@ -304,7 +304,7 @@ class Detector:
         if detail is None:
             return None
         share = float(np.mean([probability >= MACHINE_AT_LEAST for _, _, probability in segments]))
-        return SignReading("mixed", share, share, detail)
+        return SignReading(MIXED, share, share, detail)
 
     # On disk
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from classifiers.ai.calibration import ACCUSING
 from classifiers.ai.detector import REPEATS, STRIDE, Assessment
 from classifiers.ai.listening import BIN_HZ, BINS, HIGHEST_HZ, Listening, decibels, listen, power
+from classifiers.ai.mixed import HUMAN_AT_MOST, MACHINE_AT_LEAST, MIXED
 from classifiers.ai.sign_drawing import draw_stride
 from classifiers.ai.sign_repeats import RETURNED
 from classifiers.audio import Audio
@@ -25,7 +26,7 @@ WIDTH_IN, DPI = 11.0, 110
 SPECTRUM_IN, SCORE_IN, TONES_IN, SIGN_IN = 4.2, 2.4, 2.2, 0.3
 RANGE_DB: Final = 80.0
 COLUMNS: Final = 1_000
-MACHINE, PEOPLE = "tab:red", "tab:green"
+MACHINE, PEOPLE, UNDECIDED = "tab:red", "tab:green", "tab:blue"
 
 
 def draw(audio: Audio, assessment: Assessment, path: Path, *, title: str, marks: Sequence[str] = ()) -> None:
@@ -59,7 +60,7 @@ def draw(audio: Audio, assessment: Assessment, path: Path, *, title: str, marks:
 
 
 def headline(assessment: Assessment) -> str:
-    """One line for a person."""
+    """What is said of it, in a few lines for a person."""
     if not assessment.known:
         return f"no ground to speak ({assessment.reason})"
     said = (
@@ -67,7 +68,10 @@ def headline(assessment: Assessment) -> str:
         f"({assessment.low:.2f}–{assessment.high:.2f}); "
         f"{assessment.false_positive_rate:.1%} of human recordings score as high"
     )
-    return f"{said}\n{assessment.reason}" if assessment.reason else said
+    more = [assessment.reason] if assessment.reason else []
+    return "\n".join(
+        (said, *more, *(f"{MIXED}: {sign.detail}" for sign in assessment.signs if sign.name == MIXED))
+    )
 
 
 def _draw_spectrum(figure: Figure, axes: Axes, audio: Audio, listening: Listening) -> None:
@@ -114,7 +118,9 @@ def _draw_score(axes: Axes, assessment: Assessment, *, end_s: float) -> None:
     assert assessment.low is not None
     assert assessment.high is not None
     for start_s, stop_s, probability in assessment.segments:  # silent ones are left out, so no line
-        axes.hlines(probability, start_s, stop_s, color="tab:blue", lw=2.5)
+        sounds_like = MACHINE if probability >= MACHINE_AT_LEAST else PEOPLE
+        color = UNDECIDED if HUMAN_AT_MOST < probability < MACHINE_AT_LEAST else sounds_like
+        axes.hlines(probability, start_s, stop_s, color=color, lw=3.0)
     axes.axhspan(assessment.low, assessment.high, color="tab:blue", alpha=0.15, label="the recording")
     axes.axhline(ACCUSING, color=MACHINE, lw=0.8, ls="--", label="where the policy acts")
     axes.legend(loc="center right", fontsize=8)
@@ -122,8 +128,8 @@ def _draw_score(axes: Axes, assessment: Assessment, *, end_s: float) -> None:
 
 
 def _draw_signs(axes: Axes, assessment: Assessment) -> None:
-    names = [sign.name for sign in assessment.signs]
-    values = [sign.value for sign in assessment.signs]
+    shown = [sign for sign in assessment.signs if sign.name != MIXED]  # a share, and in the headline
+    names, values = [sign.name for sign in shown], [sign.value for sign in shown]
     axes.barh(range(len(names)), values, color=[MACHINE if value > 0 else PEOPLE for value in values])
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()  # as they are listed: what speaks the loudest first

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from classifiers.ai.listening import Float
 
+MIXED: Final = "mixed"
+"""The sign's name."""
 HUMAN_AT_MOST: Final = 0.25
 MACHINE_AT_LEAST: Final = 0.75
 """Of a segment's probability. Parts of both kinds make a recording mixed."""
@@ -43,7 +45,7 @@ def parts(segments: tuple[Segment, ...], spacings_hz: Float) -> str | None:
     lines = ""
     if heard_hz.any():
         lines = f", with a decoder's lines at multiples of {np.median(heard_hz[heard_hz > 0]):.2f} Hz"
-    return f"mixed: {spans} sound machine-made{lines}; other parts human"
+    return f"{spans} sound machine-made{lines}; other parts human"
 
 
 def layers(*, learnt: float, returning: float) -> str | None:
@@ -53,12 +55,12 @@ def layers(*, learnt: float, returning: float) -> str | None:
     """
     if returning <= LAYERED:
         return (
-            "mixed: a decoder's tones and strokes that come back to the sample: a machine's part over"
+            "a decoder's tones and strokes that come back to the sample: a machine's part over"
             " sequenced music, or a generated loop that is played again"
         )
     if learnt <= SOUNDS_LIKE_PEOPLE:
         return (
-            "mixed: a decoder's tones in what sounds like people's music otherwise: a machine's part over"
+            "a decoder's tones in what sounds like people's music otherwise: a machine's part over"
             " it, or a machine whose sound is not known here"
         )
     return None

@@ -344,7 +344,7 @@ class TestMixed:
         said = detector.assess(human_music())
         assert len(said.segments) == len(odds)
         sign = next(sign for sign in said.signs if sign.name == "mixed")
-        assert sign.detail == "mixed: 15–25 s sound machine-made; other parts human"
+        assert sign.detail == "15–25 s sound machine-made; other parts human"
         assert sign.probability == pytest.approx(2 / len(odds))
 
     def test_a_section_by_a_decoder(self, detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:

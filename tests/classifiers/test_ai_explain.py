@@ -10,9 +10,12 @@ import typer
 from pydantic import TypeAdapter
 from typer.testing import CliRunner
 
-from pipeline.evidence import AiAssessment
+from classifiers.ai.detector import Assessment, SignReading
+from classifiers.ai.drawing import headline
+from pipeline.evidence import AiAssessment, Sign
 from soundalike.commands.explain import explain
 from soundalike.errors import AudioNotFound, SettingsError
+from soundalike.render import origin_lines
 
 MUSIC = sorted((Path(__file__).parents[2] / "soundalike" / "demo_audio").glob("*.opus"))[1]
 
@@ -53,6 +56,18 @@ def test_a_picture_on_demand(command: typer.Typer, tmp_path: Path) -> None:
     result = CliRunner().invoke(command, [str(MUSIC), "--png", str(tmp_path / "why.png")])
     assert result.exit_code == 0, result.output
     assert (tmp_path / "why.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_part_is_said_beside_the_answer_for_the_whole() -> None:
+    """In the lines of `soundalike check`, and over the picture."""
+    detail = "25–40 s sound machine-made; other parts human"
+    sign = Sign(name="mixed", probability=0.1, detail=detail)
+    record = AiAssessment(probability=0.02, low=0.01, high=0.03, known=True, signs=(sign,))
+    assert origin_lines(record)[1:] == [f"mixed: {detail}"]
+    heard = Assessment(
+        0.02, 0.01, 0.03, True, signs=(SignReading("mixed", 0.1, 0.1, detail),), false_positive_rate=0.6
+    )
+    assert headline(heard).splitlines()[1:] == [f"mixed: {detail}"]
 
 
 def test_a_missing_file_is_our_error(command: typer.Typer, tmp_path: Path) -> None:

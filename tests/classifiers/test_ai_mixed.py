@@ -30,7 +30,7 @@ def along(*probabilities: float) -> tuple[Segment, ...]:
 )
 def test_parts_of_both_kinds(probabilities: tuple[float, ...], said: str | None) -> None:
     text = parts(along(*probabilities), np.zeros(len(probabilities), dtype=np.float32))
-    assert text == (said and f"mixed: {said} sound machine-made; other parts human")
+    assert text == (said and f"{said} sound machine-made; other parts human")
 
 
 def test_the_lattice_of_the_parts_is_named() -> None:
