@@ -18,7 +18,7 @@ HUMAN_AT_MOST: Final = 0.25
 MACHINE_AT_LEAST: Final = 0.75
 """Of a segment's probability. Parts of both kinds make a recording mixed."""
 PART: Final = 2
-"""Segments in a row that are a part: by one alone six human recordings of 219 are mixed, by two four."""
+"""Segments in a row that are a part: of one alone more human recordings have some (docs/ai.md)."""
 LAYERED: Final = -1.0
 """So does a stride beside repeats that add no more than this: 6 % of generated recordings with a stride have
 such repeats, and two in three human ones; no human one has a stride."""

@@ -23,7 +23,7 @@ from classifiers.ai.listening import STRETCH_S, Float, mid_and_side
 
 BATCH: Final = 8
 """Recordings between two writes of the cache: an hour's work is not lost to a stop."""
-STRIDES: Final = "strides-3"
+STRIDES: Final = "strides-2"
 REPEATS: Final = "repeats-1"
 """Files of a cache, with their edition: raise it when the sign finds otherwise, or older numbers count on."""
 SHORT_S: Final = 10.0
