@@ -22,7 +22,7 @@ told: so this adds to a score and accuses nobody.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -78,8 +78,6 @@ BLOCK: Final = 512
 Spacings = NDArray[np.float64]
 """In Hz, ascending, near each other: they share the numbers of their multiples."""
 
-_SPACINGS: Final[Spacings] = np.exp(np.arange(np.log(SPACINGS_HZ[0]), np.log(SPACINGS_HZ[1]), STEP))
-
 
 @dataclass(frozen=True, slots=True)
 class Blurred:
@@ -100,14 +98,15 @@ def find(levelled: Levelled) -> Blurred:
     return strongest(prominence(power, bin_hz=bin_hz)[None], bin_hz)[0]
 
 
-def strongest(overs: Float, bin_hz: float) -> list[Blurred]:
+def strongest(overs: Float, bin_hz: float, *, step: float = STEP) -> list[Blurred]:
     """Of each the strongest that is a decoder's; NONE where there is none.
 
     overs: float32 [spectra, bins], each as `prominence` gives it. Several at once cost little more than one.
+    step: from one spacing to the next, as a share of it.
     """
     return [
-        _decoders(over, bin_hz, _highest(heights))
-        for over, heights in zip(overs, _all_heights(overs, bin_hz), strict=True)
+        _decoders(over, bin_hz, _highest(heights, _spacings(step)))
+        for over, heights in zip(overs, _all_heights(overs, bin_hz, step), strict=True)
     ]
 
 
@@ -123,23 +122,24 @@ def _decoders(over: Float, bin_hz: float, found: list[Blurred]) -> Blurred:
     return NONE
 
 
-def _highest(heights: Float) -> list[Blurred]:
-    """The TRIES highest, the highest first; heights: float32 [spacings], overwritten."""
+def _highest(heights: Float, spacings_hz: Spacings) -> list[Blurred]:
+    """The TRIES highest, the highest first. Both [spacings]; heights: float32, overwritten."""
     found: list[Blurred] = []
     while len(found) < TRIES and heights.max() > 0:
         best = int(heights.argmax())
-        spacing_hz = float(_SPACINGS[best])
+        spacing_hz = float(spacings_hz[best])
         found.append(Blurred(spacing_hz, float(heights[best])))
-        heights[np.abs(_SPACINGS / spacing_hz - 1) < BESIDE] = 0.0
+        first, end = np.searchsorted(spacings_hz, (spacing_hz * (1 - BESIDE), spacing_hz * (1 + BESIDE)))
+        heights[first:end] = 0.0
     return found
 
 
-def _all_heights(overs: Float, bin_hz: float) -> Float:
+def _all_heights(overs: Float, bin_hz: float, step: float) -> Float:
     """By how many standard deviations of chance all multiples of each spacing stand out together, float32
     [spectra, spacings]; 0 where they are a pitch's.
     """
     columns = np.ascontiguousarray(overs.T)
-    combs = [_combs_of(len(columns), bin_hz, band_hz) for band_hz in (HIGH_HZ, LOW_HZ)]
+    combs = [_combs_of(len(columns), bin_hz, band_hz, step) for band_hz in (HIGH_HZ, LOW_HZ)]
     numbers = [np.maximum(np.diff(comb.indptr), 1).astype(np.float32)[:, None] for comb in combs]
     high, low = (comb @ columns / number for comb, number in zip(combs, numbers, strict=True))
     high[low > PITCHED * high] = 0.0
@@ -225,23 +225,30 @@ def prominence(power: Float, *, bin_hz: float) -> Float:
     return over
 
 
+@cache
+def _spacings(step: float) -> Spacings:
+    """All that are asked."""
+    return np.asarray(np.exp(np.arange(np.log(SPACINGS_HZ[0]), np.log(SPACINGS_HZ[1]), step)))
+
+
 @lru_cache(maxsize=8)
-def _combs_of(bins: int, bin_hz: float, band_hz: tuple[float, float]) -> csr_array:
+def _combs_of(bins: int, bin_hz: float, band_hz: tuple[float, float], step: float) -> csr_array:
     """Ones at all multiples of every spacing in a band, float32 [spacings, bins].
 
     A product with it takes a fifth of the time of gathering them, and for eleven spectra five times as long
-    as for one. 40 MB; made once for each rate, in a tenth of a second.
+    as for one. Up to 40 MB; made once for each rate, in a tenth of a second.
     """
+    every = _spacings(step)
     at, lengths = [], []
-    for first in range(0, _SPACINGS.size, BLOCK):
-        spacings = _SPACINGS[first : first + BLOCK]
+    for first in range(0, every.size, BLOCK):
+        spacings = every[first : first + BLOCK]
         turns, multiples = _multiples(bins, bin_hz, spacings, band_hz)
         at.append(multiples.astype(np.int32).ravel())
         lengths.append(np.full(spacings.size, turns.size))
     indices = np.concatenate(at)
     ends = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int32)
     ones = np.ones(indices.size, dtype=np.float32)
-    return csr_array((ones, indices, ends), shape=(_SPACINGS.size, bins))
+    return csr_array((ones, indices, ends), shape=(every.size, bins))
 
 
 def _multiples(

@@ -169,20 +169,18 @@ class Detector:
         if audio.samples.size == 0:
             return _unknown("empty: no samples")
         listening = listen(audio)
-        reason = no_ground(listening, duration_s=duration_s)
-        if reason is not None:
-            return _unknown(reason)
         sounding = listening.loudness_db >= LEAST_LOUDNESS_DB
         long = bool(sounding.sum() >= LONG_LOOKS)
-        with ThreadPoolExecutor(2) as cores:  # who is done with one of the first two takes the third
-            strides = cores.submit(STRIDE.find, listening) if self.stride is not None else None
-            measured = cores.submit(measure, listening)
-            again = cores.submit(REPEATS.find, listening) if self.repeats is not None else None
-            stride = strides.result() if strides is not None else None
-            heard = measured.result()
+        with ThreadPoolExecutor(2) as cores:
+            minute = cores.submit(self._hear_minute, listening)  # beside what needs the short-time spectrum
+            reason = no_ground(listening, duration_s=duration_s)
+            if reason is not None:
+                return _unknown(reason)
+            heard = measure(listening)
+            stride, again = minute.result()
             along = self._along(listening, stride, long=long, cores=cores)
         odds = self.sign_odds(heard)
-        returning = self._returning(again.result()) if again is not None else None
+        returning = self._returning(again) if again is not None else None
         joined = self.join(odds)
         distances = self._familiarity.distance(self.standardised(heard))
         if (distances[sounding] > self._familiarity.limit).mean() >= STRANGE_SHARE:
@@ -218,6 +216,11 @@ class Detector:
             score=score,
             false_positive_rate=reading.false_positive_rate,
         )
+
+    def _hear_minute(self, listening: Listening) -> tuple[Found | None, Repetition | None]:
+        """What learnt nothing, of the middle minute; None of what does not count."""
+        stride = STRIDE.find(listening) if self.stride is not None else None
+        return stride, REPEATS.find(listening) if self.repeats is not None else None
 
     def _along(self, listening: Listening, stride: Found | None, *, long: bool, cores: Executor) -> Along:
         """Where the stride is: of the whole, or of a part."""
