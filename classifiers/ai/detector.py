@@ -31,7 +31,6 @@ from classifiers.ai.scorer import ENVELOPE, SCORER_PARTS, Scorer
 from classifiers.ai.sign_comb import Comb
 from classifiers.ai.sign_grain import Grain
 from classifiers.ai.sign_repeats import Repeats, Repetition, counted
-from classifiers.ai.sign_stereo import Stereo
 from classifiers.ai.sign_stride import Found, Stride
 from classifiers.ai.sign_texture import Texture
 from classifiers.ai.sign_timing import Timing
@@ -42,7 +41,7 @@ from soundalike.errors import ModelError
 
 SHIPPED_WEIGHTS: Final = Path(__file__).parent.parent / "weights" / "detector"
 NAME: Final = "soundalike-second-ear"
-SIGNS: Final[tuple[Sign, ...]] = (Comb(), Grain(), Stereo(), Texture(), Timing())
+SIGNS: Final[tuple[Sign, ...]] = (Comb(), Grain(), Texture(), Timing())
 """Every sign whose numbers are judged by what was learnt; which of them count is learnt too."""
 STRIDE: Final = Stride()
 """The sign that needs no learning: chance is its measure. It is measured once on the whole recording."""

@@ -39,14 +39,11 @@ Made = TypeVar("Made")
 
 
 class _Spectra(NamedTuple):
-    """mid, side: complex64 [looks, frames, BINS].
-
-    loudest: float32 [looks], power of the loudest cell of both. mid_db: as mid, relative to that.
+    """mid: complex64 [looks, frames, BINS]. mid_db: float32, power relative to the loudest cell of a look,
+    of what the channels share or of their difference.
     """
 
     mid: NDArray[np.complex64]
-    side: NDArray[np.complex64]
-    loudest: Float
     mid_db: Float
 
 
@@ -109,21 +106,25 @@ class Listening:
 
     @cached_property
     def _spectra(self) -> _Spectra:
-        window, hop = self.window, self.hop
-        taper = np.hanning(window).astype(np.float32) * np.float32(2.0 / window)
-        frames = 1 + (self.samples.shape[2] - window) // hop
-        mid, side = np.zeros((2, self.looks, frames, BINS), dtype=np.complex64)
+        frames = 1 + (self.samples.shape[2] - self.window) // self.hop
+        mid = np.empty((self.looks, frames, BINS), dtype=np.complex64)
         mid_db = np.empty(mid.shape, dtype=np.float32)
-        loudest = np.empty(self.looks, dtype=np.float32)
-        heard = min(BINS, window // 2 + 1)
         for look, (left, right) in enumerate(self.samples):  # one at a time stays in the cache
-            for half, of in ((self.middle[look], mid), (0.5 * (left - right), side))[: 1 if self.mono else 2]:
-                cut = sliding_window_view(half, window)[::hop] * taper
-                of[look, :, :heard] = scipy.fft.rfft(cut, axis=1)[:, :heard]
+            mid[look] = self._cells(self.middle[look])
             level = power(mid[look])
-            loudest[look] = max(level.max(), 1e-12 if self.mono else power(side[look]).max(), 1e-12)
-            mid_db[look] = _relative_db(level, loudest=loudest[look])
-        return _Spectra(mid, side, loudest, mid_db)
+            # Channels in opposition leave nothing in the middle that should count as loud.
+            apart = 1e-12 if self.mono else power(self._cells(0.5 * (left - right))).max()
+            mid_db[look] = _relative_db(level, loudest=np.float32(max(level.max(), apart, 1e-12)))
+        return _Spectra(mid, mid_db)
+
+    def _cells(self, samples: Float) -> NDArray[np.complex64]:
+        """The short-time spectrum of one look, complex64 [frames, BINS]."""
+        taper = np.hanning(self.window).astype(np.float32) * np.float32(2.0 / self.window)
+        heard = min(BINS, self.window // 2 + 1)
+        cut = sliding_window_view(samples, self.window)[:: self.hop] * taper
+        cells = np.zeros((len(cut), BINS), dtype=np.complex64)
+        cells[:, :heard] = scipy.fft.rfft(cut, axis=1)[:, :heard]
+        return cells
 
     @property
     def mid(self) -> NDArray[np.complex64]:
@@ -131,19 +132,9 @@ class Listening:
         return self._spectra.mid
 
     @property
-    def side(self) -> NDArray[np.complex64]:
-        """As mid, of half the difference of the channels."""
-        return self._spectra.side
-
-    @property
     def mid_db(self) -> Float:
         """float32 [looks, frames, BINS], 0 the loudest cell of a look, mid or side, -DEPTH_DB the floor."""
         return self._spectra.mid_db
-
-    @cached_property
-    def side_db(self) -> Float:
-        """As mid_db, relative to the same loudest cell."""
-        return _relative_db(power(self.side), loudest=self._spectra.loudest[:, None, None])
 
     @cached_property
     def band_limit_hz(self) -> float:

@@ -1,6 +1,6 @@
 """A picture for each sign: what the second ear looked at in this recording, for people who have to judge it.
 
-    pictures = draw_signs(audio, ("comb", "stereo"))
+    pictures = draw_signs(audio, ("comb", "texture"))
     pictures["comb"].png            # bytes of a PNG, about 900 x 420 pixels
     pictures["comb"].caption        # one sentence that says what to look for
 
@@ -82,24 +82,6 @@ def _comb(axes: Axes, listening: Listening) -> str:
     return (
         "The averaged spectrum, flattened, a stretch of it: lines at one even spacing through the whole"
         " spectrum come from strided decoders; unevenly spaced ones from held notes."
-    )
-
-
-def _stereo(axes: Axes, listening: Listening) -> str:
-    if listening.mono:
-        axes.text(0.5, 0.5, "mono: nothing to compare", ha="center", va="center", transform=axes.transAxes)
-        axes.set_axis_off()
-        return "The recording is mono, so this sign is silent."
-    mid, side = listening.mid_db.mean(axis=(0, 1)), listening.side_db.mean(axis=(0, 1))
-    khz = np.arange(BINS) * BIN_HZ / 1000
-    axes.plot(khz, uniform_filter1d(mid, SMOOTH_BINS), color="#1c55b8", lw=1.1, label="mid (both channels)")
-    axes.plot(khz, uniform_filter1d(side, SMOOTH_BINS), color="#c25b12", lw=1.1, label="side (difference)")
-    axes.set(xlabel="kHz", ylabel="dB below the loudest", ylim=(-DEPTH_DB, 0))
-    axes.legend(fontsize=7)
-    axes.grid(alpha=0.3)
-    return (
-        "Level of what the channels share and of their difference: a mix places instruments at all"
-        " frequencies alike; a decoder often widens or narrows band by band."
     )
 
 
@@ -257,7 +239,6 @@ def _liveliest(listening: Listening) -> int:
 
 _DRAWN: Final[dict[str, Callable[[Axes, Listening], str]]] = {
     "comb": _comb,
-    "stereo": _stereo,
     "texture": _scatter,
     "grain": _grain,
     "attacks": _attacks,

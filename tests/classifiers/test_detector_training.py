@@ -129,7 +129,7 @@ def test_without_a_tell_nobody_is_accused() -> None:
     made = rows.machine_made
     weights, _ = join_signs(odds, machine_made=made, weights=np.ones(len(made)))
     assert max(weights.values()) < 0.35
-    assert 0.35 < area_under_curve(odds["stereo"][~made], odds["stereo"][made]) < 0.65
+    assert 0.35 < area_under_curve(odds["comb"][~made], odds["comb"][made]) < 0.65
 
 
 def test_nested_weights_know_nothing_of_the_fold_they_judge() -> None:
