@@ -227,7 +227,8 @@ def _share_over(probabilities: NDArray[np.float64]) -> float | None:
 
 
 def table(results: dict[str, Any]) -> Table:
-    shown = Table("", "of", *COUNTED, "inside", "outside", "AUC", box=box.SIMPLE, padding=(0, 1))
+    shown = Table("", "of", *COUNTED, "inside", "outside", "AUC", box=box.SIMPLE, padding=(0, 1, 0, 0))
+    shown.columns[0].no_wrap = True
     shown.caption = (
         "of so many recordings, over 95 % intervals of the shares in per cent;"
         " and of segments inside and outside of the section the share that sounds machine-made"
