@@ -2,7 +2,8 @@
 
 Windows are 50 ms at every sample rate, so that a bin is 20 Hz wide whatever the file's rate was: no
 resampling, which would cost more than all signs together and leave its own trace. Of a long recording only
-the middle of each segment is looked at; `ANALYSED_S` bounds the work, the score along time stays complete.
+the middle of each segment is looked at: `ANALYSED_S` in all up to three minutes, `LEAST_LOOK_S` of every
+segment beyond, so that the score along time stays complete.
 """
 
 from __future__ import annotations
